@@ -1,0 +1,370 @@
+"""Every setting of SmartQueue, read from the environment through `smartqueue.env`.
+
+There is one file for development, tests and production: what differs comes from variables, which
+docs/configuration.md lists. Wrong values stop the process here, with the name of the variable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from smartqueue import local_data, postgres
+from smartqueue.env import (
+    env_bool,
+    env_choice,
+    env_float,
+    env_int,
+    env_list,
+    env_path,
+    env_rate,
+    env_secret,
+    env_str,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DATA_DIR = env_path(
+    "SMARTQUEUE_DATA_DIR",
+    local_data.default_dir(BASE_DIR),
+    "Where the embedded PostgreSQL, the generated secret key and logs are kept.",
+    shown="a folder of this clone under ~/.local/share/smartqueue",
+)
+DEBUG = env_bool("SMARTQUEUE_DEBUG", False, "Django's debug pages. Never on a machine that others can reach.")
+
+# Database
+DATABASE_URL = env_secret(
+    "DATABASE_URL",
+    "PostgreSQL to use, as postgresql://user:password@host:5432/name. Without it an embedded one is started.",
+    shown="embedded PostgreSQL",
+)
+DATABASE_DIRECT_URL = env_secret(
+    "SMARTQUEUE_DATABASE_DIRECT_URL",
+    "The same database past any pooler, for LISTEN and the leader's advisory lock.",
+    shown="DATABASE_URL",
+)
+DB_POOL_MAX = env_int(
+    "SMARTQUEUE_DB_POOL_MAX", 8, "Connections that one process keeps in its pool at most.", low=1, high=200
+)
+DB_POOL_TIMEOUT_S = env_float(
+    "SMARTQUEUE_DB_POOL_TIMEOUT_S",
+    3,
+    "Seconds a request waits for a connection before it gets 503.",
+    low=0.1,
+    high=60,
+)
+EMBEDDED_POSTGRES: Path | None = None if DATABASE_URL else DATA_DIR
+EMBEDDED_POSTGRES_DURABLE = env_bool(
+    "SMARTQUEUE_EMBEDDED_DURABLE",
+    True,
+    "false: the embedded PostgreSQL skips fsync (tests only: a crash loses data).",
+)
+
+
+def _dsn(name: str, url: str) -> str:
+    try:
+        parts = conninfo_to_dict(url)
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"{name}: expected postgresql://user:password@host:5432/name ({error})."
+        ) from None
+    if not parts.get("dbname"):
+        raise ImproperlyConfigured(
+            f"{name}: expected a database name at the end, as in postgresql://host:5432/name."
+        )
+    return make_conninfo(url)
+
+
+def _database(dsn: str) -> dict[str, Any]:
+    parts = dict(conninfo_to_dict(dsn))
+    options = {
+        key: value
+        for key, value in parts.items()
+        if key not in ("dbname", "user", "password", "host", "port")
+    }
+    return {
+        "ENGINE": "django_prometheus.db.backends.postgresql",
+        "NAME": parts["dbname"],
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": parts.get("port", ""),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            **options,
+            "connect_timeout": options.get("connect_timeout", 5),
+            "pool": {"min_size": 1, "max_size": DB_POOL_MAX, "timeout": DB_POOL_TIMEOUT_S, "max_idle": 120},
+        },
+    }
+
+
+DATABASE_DSN = _dsn("DATABASE_URL", DATABASE_URL or postgres.dsn(DATA_DIR))
+DATABASE_DIRECT_DSN = (
+    _dsn("SMARTQUEUE_DATABASE_DIRECT_URL", DATABASE_DIRECT_URL) if DATABASE_DIRECT_URL else DATABASE_DSN
+)
+DATABASES = {"default": _database(DATABASE_DSN)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Secrets and doors
+SECRET_KEY = env_secret(
+    "SMARTQUEUE_SECRET_KEY",
+    "Signs sessions and forms. At least 32 characters.",
+    default=local_data.kept_secret_key(DATA_DIR) if EMBEDDED_POSTGRES else "",
+    shown="generated and kept in the data folder when the embedded PostgreSQL is used; else required",
+)
+if len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured(
+        "SMARTQUEUE_SECRET_KEY: expected at least 32 characters "
+        "(python -c 'import secrets; print(secrets.token_urlsafe(48))' makes one)."
+    )
+JWT_SECRET = env_secret(
+    "SMARTQUEUE_JWT_SECRET",
+    "Signs access tokens (HMAC-SHA256). At least 32 characters.",
+    default=hashlib.sha256(b"jwt:" + SECRET_KEY.encode()).hexdigest(),
+    shown="derived from SMARTQUEUE_SECRET_KEY",
+)
+JWT_PREVIOUS_SECRETS = [
+    secret.strip()
+    for secret in env_secret(
+        "SMARTQUEUE_JWT_PREVIOUS_SECRETS", "Comma-separated older secrets whose tokens are still accepted."
+    ).split(",")
+    if secret.strip()
+]
+if any(len(secret) < 32 for secret in [JWT_SECRET, *JWT_PREVIOUS_SECRETS]):
+    raise ImproperlyConfigured(
+        "SMARTQUEUE_JWT_SECRET and SMARTQUEUE_JWT_PREVIOUS_SECRETS: expected at least 32 characters in each secret."
+    )
+JWT_TTL_S = env_int("SMARTQUEUE_JWT_TTL_S", 900, "Life of an access token in seconds.", low=30, high=86_400)
+ALLOWED_HOSTS = env_list(
+    "SMARTQUEUE_ALLOWED_HOSTS",
+    "localhost,127.0.0.1,[::1]",
+    "Host names under which the site may be addressed.",
+)
+CSRF_TRUSTED_ORIGINS = env_list(
+    "SMARTQUEUE_CSRF_TRUSTED_ORIGINS", "", "Origins such as https://queue.example.org when a proxy ends TLS."
+)
+HTTPS = env_bool("SMARTQUEUE_HTTPS", False, "Secure cookies, HSTS and redirects to https.")
+RATE_REGISTER = env_rate("SMARTQUEUE_RATE_REGISTER", "5/m", "Registrations per client address.")
+RATE_LOGIN = env_rate("SMARTQUEUE_RATE_LOGIN", "10/m", "Logins per client address.")
+
+AUTH_USER_MODEL = "orgs.User"
+CSRF_FAILURE_VIEW = "smartqueue.errors.csrf_failure"
+LOGIN_URL = "/dashboard/login/"
+LOGIN_REDIRECT_URL = "/dashboard/"
+LOGOUT_REDIRECT_URL = "/dashboard/login/"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# The queue
+LEASE_S = env_float(
+    "SMARTQUEUE_LEASE_S", 30, "Seconds a claimed job stays with a silent worker.", low=1, high=3600
+)
+HEARTBEAT_S = env_float(
+    "SMARTQUEUE_HEARTBEAT_S", 10, "Seconds between a worker's renewals of its leases.", low=0.2, high=1200
+)
+if HEARTBEAT_S * 2 >= LEASE_S:
+    raise ImproperlyConfigured(
+        f"SMARTQUEUE_HEARTBEAT_S={HEARTBEAT_S:g}: expected less than half of SMARTQUEUE_LEASE_S={LEASE_S:g}, "
+        "so that one missed renewal does not lose the lease."
+    )
+POLL_S = env_float(
+    "SMARTQUEUE_POLL_S", 2, "Seconds between polls when no wake-up arrives.", low=0.05, high=60
+)
+WORKER_CONCURRENCY = env_int(
+    "SMARTQUEUE_WORKER_CONCURRENCY", 4, "Jobs that one worker runs at once.", low=1, high=256
+)
+WORKER_GRACE_S = env_float(
+    "SMARTQUEUE_WORKER_GRACE_S",
+    20,
+    "Seconds a stopping worker lets its jobs go on before it hands them back.",
+    low=0,
+    high=3600,
+)
+JOB_TIMEOUT_S = env_int(
+    "SMARTQUEUE_JOB_TIMEOUT_S", 600, "Time limit of a job that names none.", low=1, high=86_400
+)
+JOB_MAX_RETRIES = env_int(
+    "SMARTQUEUE_JOB_MAX_RETRIES", 3, "Retries of a job that names none.", low=0, high=100
+)
+RETRY_BASE_S = env_float(
+    "SMARTQUEUE_RETRY_BASE_S", 2, "First retry's largest delay in seconds.", low=0.01, high=3600
+)
+RETRY_CAP_S = env_float(
+    "SMARTQUEUE_RETRY_CAP_S", 600, "Largest delay between two attempts.", low=0.01, high=86_400
+)
+PATIENCE = env_float(
+    "SMARTQUEUE_PATIENCE",
+    10,
+    "Seconds a job lets later, shorter jobs pass per second that it is predicted to run.",
+    low=0,
+    high=10_000,
+)
+FUNCTIONS = env_list("SMARTQUEUE_FUNCTIONS", "", "Python modules that register functions for `python` jobs.")
+
+# Processes
+PORT = env_int(
+    "SMARTQUEUE_PORT", 8000, "First port that `manage.py up` tries for the web server.", low=1, high=65_535
+)
+METRICS_PORT = env_int(
+    "SMARTQUEUE_METRICS_PORT",
+    0,
+    "Port of a worker's or scheduler's own /metrics; 0 turns it off.",
+    low=0,
+    high=65_535,
+)
+METRICS_HOST = env_str(
+    "SMARTQUEUE_METRICS_HOST", "127.0.0.1", "Address of a worker's or scheduler's own /metrics."
+)
+LOG_LEVEL = env_choice(
+    "SMARTQUEUE_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "Least level that is logged."
+)
+
+# Django
+# `channels` stays out: it would bring a `runworker` command of its own, and it is needed for nothing else.
+INSTALLED_APPS = [
+    "smartqueue",
+    "scheduler",
+    "analytics",
+    "predictor",
+    "jobs",
+    "orgs",
+    # Without its own admin site: ours is orgs.admin_site.
+    "unfold.apps.BasicAppConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_prometheus",
+    "django_ratelimit",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "smartqueue.middleware.SiteMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "smartqueue.urls"
+ASGI_APPLICATION = "smartqueue.asgi.application"
+WSGI_APPLICATION = "smartqueue.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = env_path(
+    "SMARTQUEUE_STATIC_ROOT",
+    BASE_DIR / "staticfiles",
+    "Where `collectstatic` puts files.",
+    shown="staticfiles/",
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage."
+        + ("StaticFilesStorage" if DEBUG else "ManifestStaticFilesStorage")
+    },
+}
+
+# One layer per web process: NOTIFY carries a change to every process (see orgs.live).
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+CACHES = {"default": {"BACKEND": "smartqueue.pgcache.PostgresCache", "LOCATION": "smartqueue_cache"}}
+# W001 only says that the cache backend is not on a list; tests/smartqueue/test_pgcache.py proves it atomic.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orgs.authentication.JWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["smartqueue.parsers.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "smartqueue.errors.api_exception_handler",
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SmartQueue",
+    "DESCRIPTION": "Multi-tenant job platform that learns how long jobs run and orders the queue by it.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",
+    "GET_LIB_DOC_EXCLUDES": "smartqueue.openapi.classes_without_docs",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "smartqueue.openapi.describe_responses",
+    ],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "JobTypeEnum": "jobs.payloads.JOB_TYPES",
+        "JobStatusEnum": "jobs.states.STATUSES",
+        "RoleEnum": "orgs.roles.ROLES.items",
+        "GrantedRoleEnum": "orgs.services.GRANTED_BY_ORG_ADMINS",
+    },
+    # The badge would send the schema to a validator on another site.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+UNFOLD = {
+    "SITE_TITLE": "SmartQueue",
+    "SITE_HEADER": "SmartQueue",
+    "SITE_URL": "/dashboard/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")}],
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}

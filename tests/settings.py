@@ -1,0 +1,11 @@
+"""The product's settings; only what makes tests slow or needs `collectstatic` differs."""
+
+from __future__ import annotations
+
+from smartqueue.settings import *  # noqa: F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
