@@ -70,8 +70,9 @@ def _dsn(name: str, url: str) -> str:
     try:
         parts = conninfo_to_dict(url)
     except Exception as error:
+        why = " ".join(str(error).split())
         raise ImproperlyConfigured(
-            f"{name}: expected postgresql://user:password@host:5432/name ({error})."
+            f"{name}: expected postgresql://user:password@host:5432/name ({why})."
         ) from None
     if not parts.get("dbname"):
         raise ImproperlyConfigured(

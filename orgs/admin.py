@@ -1,0 +1,108 @@
+"""Users and organisations in the Django admin.
+
+An org admin sees its own organisation and members, and changes their role and whether they are active,
+nothing else. A platform admin sees and does everything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from orgs import roles
+from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, is_platform_admin
+from orgs.admin_site import site
+from orgs.models import Organization, User
+from orgs.scoping import scoped
+from orgs.services import GRANTED_BY_ORG_ADMINS
+
+_WRITTEN_BY_ORG_ADMINS = ("role", "is_active")
+
+
+@admin.register(User, site=site)
+class UserAdmin(OrgScopedAdmin, DjangoUserAdmin):
+    change_needs = roles.MEMBERS_MANAGE
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "role", "org", "is_active", "last_login")
+    list_select_related = ("org",)
+    list_filter = ("role", "is_active", ("org", OrgRelatedFilter))
+    search_fields = ("username", "email")
+    ordering = ("username",)
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password", "email", "org", "role", "is_active")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "password1", "password2", "org", "role")}),)
+    _fieldsets_of_org_admins = (
+        (None, {"fields": ("username", "email", "org", "role", "is_active")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        may = super().has_change_permission(request, obj)
+        return may and (is_platform_admin(request) or not _is_platform_admin(obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        if is_platform_admin(request):
+            return super().get_fieldsets(request, obj)
+        return self._fieldsets_of_org_admins
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        fields = super().get_readonly_fields(request, obj)
+        if not is_platform_admin(request):
+            fields += ["username", "email"]
+        if obj is not None and obj.pk == request.user.pk:
+            fields += _WRITTEN_BY_ORG_ADMINS  # Nobody locks themselves out.
+        return fields
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role" and not is_platform_admin(request):
+            kwargs["choices"] = [(role, roles.ROLES[role]) for role in GRANTED_BY_ORG_ADMINS]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """An org admin's edit is one guarded UPDATE: the user may have left since the form was read."""
+        if is_platform_admin(request):
+            return super().save_model(request, obj, form, change)
+        written = {name: getattr(obj, name) for name in form.changed_data if name in _WRITTEN_BY_ORG_ADMINS}
+        members = scoped(User.objects.exclude(role=roles.ADMIN), request.user).filter(pk=obj.pk)
+        if not change or (written and members.update(**written) != 1):
+            raise PermissionDenied
+        return None
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """For platform admins: an org admin who sets a member's password could act as that member."""
+        if not is_platform_admin(request):
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
+
+
+@admin.register(Organization, site=site)
+class OrganizationAdmin(OrgScopedAdmin):
+    list_display = ("name", "member_count", "created_at")
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "created_at")
+    readonly_fields = ("created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).annotate(_members=Count("members"))
+
+    @admin.display(description="members", ordering="_members")
+    def member_count(self, org: Any) -> int:
+        return int(org._members)
+
+
+def _is_platform_admin(obj: Model | None) -> bool:
+    return isinstance(obj, User) and obj.is_platform_admin

@@ -1,0 +1,95 @@
+"""The site under /admin/. Org admins and platform admins come in by their role; `is_staff` means nothing.
+
+Every ModelAdmin registers here, with `@admin.register(Model, site=site)`, and must be an OrgScopedAdmin.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
+from django.core.paginator import InvalidPage
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+from orgs import roles
+from orgs.admin_scoping import OrgScopedAdmin, is_platform_admin
+from orgs.limits import count_request
+from orgs.models import User
+
+
+def may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
+    return isinstance(user, User) and user.may(roles.ORG_ADMINISTER)
+
+
+class AdminLoginForm(AuthenticationForm):
+    """Tells somebody whose role may not enter the same as somebody with a wrong password."""
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "Enter the username and password of an org admin. Both are case-sensitive.",
+    }
+
+    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+        if not may_enter(user):
+            raise ValidationError(self.error_messages["invalid_login"], code="invalid_login")
+
+
+class SmartQueueAdminSite(UnfoldAdminSite):
+    login_form = AdminLoginForm
+    index_title = "Administration"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return may_enter(request.user)
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        if not (isinstance(admin_class, type) and issubclass(admin_class, OrgScopedAdmin)):
+            raise ImproperlyConfigured(
+                f"{admin_class!r}: expected an OrgScopedAdmin for {model_or_iterable!r}."
+            )
+        super().register(model_or_iterable, admin_class, **options)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Without /admin/r/, which leads to any row's page and asks no ModelAdmin."""
+        return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "POST":
+            count_request(request, group="auth.login", rate=settings.RATE_LOGIN)
+        return super().login(request, extra_context)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        try:
+            return super().search(request, extra_context)
+        except (ValueError, InvalidPage):
+            raise Http404 from None  # ?page= is not one of the pages.
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Django answers for any relation that is named; here only for those that a form offers."""
+        asked = tuple(request.GET.get(name, "") for name in ("app_label", "model_name", "field_name"))
+        if asked not in self._autocompleted():
+            raise PermissionDenied
+        return super().autocomplete_view(request)
+
+    def _autocompleted(self) -> set[tuple[str, ...]]:
+        """(app label, model name, field) of every field with autocompletion."""
+        admins = [form for admin in self._registry.values() for form in (admin, *admin.inlines)]
+        return {
+            (admin.model._meta.app_label, str(admin.model._meta.model_name), field)
+            for admin in admins
+            for field in admin.autocomplete_fields
+        }
+
+    def get_log_entries(self, request: HttpRequest) -> QuerySet[LogEntry]:
+        """The log knows no organisations, and a member's own entries may be from an earlier one."""
+        entries = super().get_log_entries(request)
+        return entries if is_platform_admin(request) else entries.none()
+
+
+site = SmartQueueAdminSite()

@@ -1,0 +1,30 @@
+"""Who sends an API request, by `Authorization: Bearer <access token>`.
+
+Other schemes are left to the next authenticator (the session of a browser, for the explorer). A bearer
+token that is not valid is refused with 401, even where a session would do.
+"""
+
+from __future__ import annotations
+
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from orgs import jwt, tokens
+from orgs.models import User
+
+
+class JWTAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[User, str] | None:
+        scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        try:
+            return tokens.user_of_access_token(token.strip()), token
+        except jwt.ExpiredToken:
+            raise AuthenticationFailed("The access token has expired.", "invalid_token") from None
+        except jwt.InvalidToken:
+            raise AuthenticationFailed("The access token is not valid.", "invalid_token") from None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"

@@ -1,0 +1,68 @@
+"""Who owns what: organisations and their users. Knows nothing of jobs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.db.models import Q
+
+from orgs import roles
+
+
+class Organization(models.Model):
+    """One tenant. Everything that a tenant owns carries its id."""
+
+    name = models.CharField(max_length=100, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "organisation"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Users(UserManager["User"]):
+    """Makes users. `manage.py createsuperuser` makes a platform admin: roles decide, not Django's flags."""
+
+    use_in_migrations = False
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **fields: Any
+    ) -> User:
+        return super().create_superuser(username, email, password, **{"role": roles.ADMIN, **fields})
+
+
+class User(AbstractUser):
+    """One person or program. Belongs to at most one organisation; platform admins to none or one."""
+
+    role = models.CharField(max_length=20, choices=list(roles.ROLES.items()), default=roles.USER)
+    org = models.ForeignKey(
+        Organization, null=True, blank=True, on_delete=models.PROTECT, related_name="members"
+    )
+
+    objects: ClassVar[Users] = Users()
+
+    class Meta:
+        ordering = ["username"]
+        constraints = [
+            models.CheckConstraint(condition=Q(role__in=list(roles.ROLES)), name="orgs_user_role_known"),
+            models.CheckConstraint(
+                condition=~Q(role=roles.ORG_ADMIN) | Q(org__isnull=False),
+                name="orgs_user_org_admin_has_org",
+                violation_error_message="An org admin needs an organisation.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.username
+
+    def may(self, action: str) -> bool:
+        return self.is_active and roles.may(self.role, action)
+
+    @property
+    def is_platform_admin(self) -> bool:
+        return self.role == roles.ADMIN

@@ -1,0 +1,114 @@
+"""The shapes of the bodies that orgs reads and answers; they check shape only, services check meaning.
+
+`StrictSerializer` and `ErrorSerializer` serve the other parts' APIs as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from rest_framework import serializers
+
+from orgs import roles
+from orgs.models import Organization, User
+from orgs.services import GRANTED_BY_ORG_ADMINS
+
+# Hashing a password costs as much as it is long; nobody types more than this.
+LONGEST_PASSWORD = 256
+_UNKNOWN_NAMES_TOLD = 20
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields that it does not know, and reports them beside the other errors."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = _unknown_names(data, self.fields)
+        errors: dict[str, Any] = {name: ["This field is not known here."] for name in unknown}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            if not isinstance(error.detail, dict):
+                raise
+            errors.update(error.detail)
+        if errors:
+            raise serializers.ValidationError(errors)
+        return values
+
+
+def _unknown_names(data: Any, fields: Any) -> list[str]:
+    if not isinstance(data, dict):
+        return []
+    return [str(name) for name in data if name not in fields][:_UNKNOWN_NAMES_TOLD]
+
+
+class ErrorBodySerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="Stable name of the error, for programs.")
+    message = serializers.CharField(help_text="A sentence, for people.")
+    fields = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="What is wrong, by the path of the field in the body.",
+    )
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """Every error of the API has this shape."""
+
+    error = ErrorBodySerializer()
+
+
+class RegisterSerializer(StrictSerializer):
+    username = serializers.CharField(max_length=150, validators=[UnicodeUsernameValidator()])
+    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+
+
+class LoginSerializer(StrictSerializer):
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+
+
+class OrganizationCreateSerializer(StrictSerializer):
+    name = serializers.CharField(max_length=100)
+
+
+class InviteSerializer(StrictSerializer):
+    username = serializers.CharField(max_length=150)
+    role = serializers.ChoiceField(choices=GRANTED_BY_ORG_ADMINS, default=roles.USER)
+
+
+class UserSerializer(serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "role", "org_id", "is_active", "date_joined"]
+        read_only_fields = fields
+
+
+class MemberSerializer(serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ["id", "username", "role", "is_active", "date_joined"]
+        read_only_fields = fields
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    access_token = serializers.CharField()
+    token_type = serializers.ChoiceField(choices=["bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+    user = UserSerializer()
+
+
+class OrganizationSerializer(serializers.ModelSerializer[Organization]):
+    class Meta:
+        model = Organization
+        fields = ["id", "name", "created_at"]
+        read_only_fields = fields
+
+
+class OwnOrganizationSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    role = serializers.ChoiceField(choices=list(roles.ROLES.items()), help_text="Your role in it.")
+    member_count = serializers.IntegerField()

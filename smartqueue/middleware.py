@@ -1,0 +1,39 @@
+"""What is done to every request beside Django's own: bad characters refused, slashes, errors of pages."""
+
+from __future__ import annotations
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
+
+from orgs.exceptions import SmartQueueError
+from smartqueue.errors import DATABASE_AWAY, is_page, problem_of, render_problem
+
+
+class SiteMiddleware(CommonMiddleware):
+    """Takes the place of Django's CommonMiddleware."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if _has_nul(request):
+            raise BadRequest("NUL characters are not accepted.")
+        return super().process_request(request)
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        """Only people are redirected; a redirect would lose a program's body (see errors.handler404)."""
+        return is_page(f"{request.path_info}/") and super().should_redirect_with_slash(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Errors that the API's own handler has not seen: those of pages."""
+        if isinstance(exception, (SmartQueueError, *DATABASE_AWAY)) and (problem := problem_of(exception)):
+            return render_problem(request, problem)
+        return None
+
+
+def _has_nul(request: HttpRequest) -> bool:
+    """PostgreSQL stores no NUL, so one that reached a query would end in a server error.
+
+    Bodies are checked by the fields of serializers and forms. Quoted cookies may hold one as an octal escape.
+    """
+    if "%00" in request.META.get("QUERY_STRING", ""):
+        return True
+    return any("\0" in text for text in (request.path_info, *request.COOKIES.values()))

@@ -1,0 +1,49 @@
+"""An admin site that uses every feature which leaks by default: forms, inlines, filters, autocomplete, deletion."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from jobs.models import ExecutionLog, Job, JobEvent
+from orgs import roles
+from orgs.admin import OrganizationAdmin, UserAdmin
+from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, OrgScopedInline
+from orgs.admin_site import SmartQueueAdminSite
+from orgs.models import Organization, User
+from smartqueue.errors import handler400, handler403, handler404, handler500
+
+__all__ = ["handler400", "handler403", "handler404", "handler500"]
+
+site = SmartQueueAdminSite()
+site.register(User, UserAdmin)
+site.register(Organization, OrganizationAdmin)
+
+
+class EventInline(OrgScopedInline):
+    model = JobEvent
+    view_needs = add_needs = change_needs = delete_needs = roles.JOBS_SUBMIT
+    fields = ("org", "new_status", "reason", "actor")
+
+
+@admin.register(Job, site=site)
+class WideJobAdmin(OrgScopedAdmin):
+    view_needs = add_needs = change_needs = delete_needs = roles.JOBS_SUBMIT
+    fields = ("name", "type", "payload", "status", "rank", "max_retries", "timeout_s", "user", "org")
+    list_display = ("name", "user", "org")
+    list_filter = ("name", "status", ("user", OrgRelatedFilter), ("org", OrgRelatedFilter))
+    date_hierarchy = "created_at"
+    ordering = ("-id",)
+    search_fields = ("name", "user__username")
+    inlines = (EventInline,)
+
+
+@admin.register(ExecutionLog, site=site)
+class WideExecutionAdmin(OrgScopedAdmin):
+    view_needs = add_needs = change_needs = delete_needs = roles.JOBS_SUBMIT
+    fields = ("job", "outcome")
+    autocomplete_fields = ("job",)
+    list_filter = (("job", OrgRelatedFilter),)
+
+
+urlpatterns = [path("admin/", site.urls), path("", include("orgs.urls"))]
