@@ -1,0 +1,212 @@
+"""The REST views of jobs: parse, call a service or selector, render. No rule of the queue lives here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from jobs import openapi, selectors, services
+from jobs.models import ExecutionLog, Job, JobEvent
+from jobs.serializers import (
+    EventSerializer,
+    ExecutionSerializer,
+    JobQuerySerializer,
+    JobSerializer,
+    LeaderSerializer,
+    OutputQuerySerializer,
+    OutputSerializer,
+    WorkerListSerializer,
+)
+from jobs.submission import Submission
+from orgs import roles
+from orgs.api import answers
+from orgs.exceptions import InvalidInput, NotFound
+from orgs.pagination import IdCursorPagination, OldestFirst
+from orgs.scoping import OrgAPIMixin, org_of
+from orgs.serializers import StrictSerializer
+
+READ = {"GET": roles.JOBS_READ}
+MOST_UNKNOWN = 20
+MOST_WORKERS = 1000
+
+
+class JobPages(IdCursorPagination):
+    max_page_size = 100
+
+
+@extend_schema_view(
+    get=extend_schema(
+        parameters=[JobQuerySerializer],
+        responses=answers(200, JobSerializer(many=True), 400, 401, 403),
+        summary="The jobs of your organisation, newest first",
+        tags=["jobs"],
+        operation_id="jobs_list",
+    )
+)
+class JobListView(OrgAPIMixin, ListAPIView[Job]):
+    action_needed = {"GET": roles.JOBS_READ, "POST": roles.JOBS_SUBMIT}
+    serializer_class = JobSerializer
+    pagination_class = JobPages
+
+    def get_queryset(self) -> QuerySet[Job]:
+        query = checked_query(JobQuerySerializer, self.request, besides=("cursor", "page_size"))
+        return selectors.jobs(self.user, selectors.JobFilter(**query))
+
+    @extend_schema(
+        parameters=[openapi.IDEMPOTENCY_KEY],
+        request=openapi.SUBMISSION,
+        responses={200: JobSerializer, **answers(201, JobSerializer, 400, 401, 403, 409, 413, 415)},
+        examples=openapi.EXAMPLES,
+        summary="Submit a job",
+        description="201 with the new job; 200 with the first one when an idempotency key is repeated.",
+        tags=["jobs"],
+        operation_id="jobs_submit",
+    )
+    def post(self, request: Request) -> Response:
+        job = services.submit(org=org_of(self.user), user=self.user, **_submission(request))
+        return Response(JobSerializer(job).data, status=201 if job.was_created else 200)
+
+
+class JobView(OrgAPIMixin, APIView):
+    action_needed = READ
+
+    @extend_schema(
+        responses=answers(200, JobSerializer, 401, 403, 404),
+        summary="One job",
+        tags=["jobs"],
+        operation_id="jobs_get",
+    )
+    def get(self, request: Request, job_id: int) -> Response:
+        return Response(JobSerializer(selectors.job(self.user, job_id)).data)
+
+
+class CancelView(OrgAPIMixin, APIView):
+    @extend_schema(
+        request=None,
+        responses=answers(200, JobSerializer, 401, 403, 404, 409),
+        summary="Cancel a waiting job, or ask a running one to stop",
+        description="A running job has `cancel_requested` set until its worker has stopped it.",
+        tags=["jobs"],
+        operation_id="jobs_cancel",
+    )
+    def post(self, request: Request, job_id: int) -> Response:
+        job = services.cancel(job=selectors.job(self.user, job_id), user=self.user)
+        return Response(JobSerializer(job).data)
+
+
+class OutputView(OrgAPIMixin, APIView):
+    action_needed = READ
+
+    @extend_schema(
+        parameters=[OutputQuerySerializer],
+        responses=answers(200, OutputSerializer, 400, 401, 403, 404),
+        summary="The output lines of a job",
+        tags=["jobs"],
+        operation_id="jobs_output",
+    )
+    def get(self, request: Request, job_id: int) -> Response:
+        query = checked_query(OutputQuerySerializer, request)
+        output = selectors.output(selectors.job(self.user, job_id), **query)
+        return Response(OutputSerializer(output).data)
+
+
+@extend_schema_view(
+    get=extend_schema(
+        responses=answers(200, ExecutionSerializer(many=True), 400, 401, 403, 404),
+        summary="The ended attempts of a job, first one first",
+        tags=["jobs"],
+        operation_id="jobs_executions",
+    )
+)
+class ExecutionListView(OrgAPIMixin, ListAPIView[ExecutionLog]):
+    action_needed = READ
+    serializer_class = ExecutionSerializer
+    pagination_class = OldestFirst
+    queryset = ExecutionLog.objects.none()
+
+    def get_queryset(self) -> QuerySet[ExecutionLog]:
+        return selectors.executions(selectors.job(self.user, self.kwargs["job_id"]))
+
+
+@extend_schema_view(
+    get=extend_schema(
+        responses=answers(200, EventSerializer(many=True), 400, 401, 403, 404),
+        summary="The transitions of a job, first one first",
+        tags=["jobs"],
+        operation_id="jobs_events",
+    )
+)
+class EventListView(OrgAPIMixin, ListAPIView[JobEvent]):
+    action_needed = READ
+    serializer_class = EventSerializer
+    pagination_class = OldestFirst
+    queryset = JobEvent.objects.none()
+
+    def get_queryset(self) -> QuerySet[JobEvent]:
+        return selectors.events(selectors.job(self.user, self.kwargs["job_id"]))
+
+
+class WorkerListView(OrgAPIMixin, APIView):
+    action_needed = READ
+
+    @extend_schema(
+        responses=answers(200, WorkerListSerializer, 401, 403),
+        summary="The worker processes of the platform",
+        tags=["platform"],
+        operation_id="jobs_workers",
+    )
+    def get(self, request: Request) -> Response:
+        return Response(WorkerListSerializer({"results": selectors.workers()[:MOST_WORKERS]}).data)
+
+
+class LeaderView(OrgAPIMixin, APIView):
+    action_needed = READ
+
+    @extend_schema(
+        responses=answers(200, LeaderSerializer, 401, 403, 404),
+        summary="The scheduler that leads",
+        tags=["platform"],
+        operation_id="jobs_scheduler_leader",
+    )
+    def get(self, request: Request) -> Response:
+        leader = selectors.leader()
+        if leader is None:
+            raise NotFound("No scheduler has been elected yet.")
+        return Response(LeaderSerializer(leader).data)
+
+
+def checked_query(
+    shape: type[StrictSerializer], request: Request, *, besides: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The query parameters of a request; `besides` are read by somebody else. Raises ValidationError."""
+    given = request.query_params
+    twice = {name: ["Given more than once."] for name, values in given.lists() if len(values) > 1}
+    if twice:
+        raise InvalidInput(fields=twice)
+    query = shape(data={name: value for name, value in given.items() if name not in besides})
+    query.is_valid(raise_exception=True)
+    return dict(query.validated_data)
+
+
+def _submission(request: Request) -> dict[str, Any]:
+    """What the body and the Idempotency-Key header say, to be checked by `services.submit`.
+
+    Unknown names are refused here already: as keyword arguments they could meet the service's own.
+    """
+    body, key = request.data, request.headers.get("Idempotency-Key")
+    if not isinstance(body, dict):
+        raise InvalidInput(fields={"body": ["Expected a JSON object."]})
+    unknown = [name for name in body if name not in Submission.model_fields][:MOST_UNKNOWN]
+    if unknown:
+        raise InvalidInput(fields={name: ["Unknown field."] for name in unknown})
+    if key is None:
+        return body
+    if body.get("idempotency_key", key) != key:
+        raise InvalidInput(fields={"idempotency_key": ["Differs from the Idempotency-Key header."]})
+    return {**body, "idempotency_key": key}

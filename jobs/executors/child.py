@@ -1,0 +1,96 @@
+"""The job's own process: what runs there, and what it reports.
+
+The process reads its job from its parent (see `guard`), runs the executor and writes one line to the
+worker, {"outcome": {...}}, whatever happens. Called by `guard`; `perform` also by tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn, TextIO
+
+from jobs import functions
+from jobs.executors import jsonvalue
+from jobs.executors.base import EXECUTORS, JobError, JobSpec, PermanentError
+
+MAX_ERROR_CHARACTERS = 4000
+
+Fields = dict[str, Any]
+
+
+def live(worker: socket.socket, request: bytes, stdout: int, stderr: int) -> NoReturn:
+    """The whole life of the process. `request` is one line of JSON: spec, environment, folder, modules."""
+    code = 1
+    try:
+        order = json.loads(request)
+        _settle(order, stdout, stderr)
+        outcome = perform(JobSpec(**order["spec"]), order["modules"])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        send(worker, {"outcome": outcome})
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def perform(spec: JobSpec, modules: Sequence[str] = ()) -> Fields:
+    """Run the executor here and now; the outcome as fields of `base.Outcome`, whatever happens."""
+    try:
+        functions.load(modules)
+        return {"status": "done", "result": _storable(EXECUTORS[spec.type](spec))}
+    except JobError as error:
+        return _failure(str(error), error.retryable, error.retry_after_s)
+    except BaseException as error:
+        traceback.print_exc()
+        return _failure(f"{type(error).__name__}: {error}", retryable=True)
+
+
+def send(worker: socket.socket, message: Fields) -> None:
+    """One message, on a line of its own: a process that was killed may have left half a line before it."""
+    worker.sendall(b"\n" + json.dumps(message).encode() + b"\n")
+
+
+def _settle(order: Fields, stdout: int, stderr: int) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for default in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(default, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    for descriptor, standard in ((stdout, 1), (stderr, 2)):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    sys.stdout, sys.stderr = _line_by_line(1), _line_by_line(2)
+
+
+def _line_by_line(descriptor: int) -> TextIO:
+    """Output that the log can follow while the job runs."""
+    return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _failure(message: str, retryable: bool, retry_after_s: float | None = None) -> Fields:
+    error = jsonvalue.clean_text(message)[:MAX_ERROR_CHARACTERS]
+    return {"status": "failed", "error": error, "retryable": retryable, "retry_after_s": retry_after_s}
+
+
+def _storable(result: Any) -> Any:
+    """The result as it will be stored; raises PermanentError when it cannot be."""
+    try:
+        value = json.loads(json.dumps(result, allow_nan=False))
+        jsonvalue.check(value)
+    except jsonvalue.Unstorable as problem:
+        where = ".".join(["result", *map(str, problem.path)])
+        raise PermanentError(f"The result cannot be stored: {where}: {problem}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PermanentError(f"The result cannot be stored as JSON: {error}.") from None
+    return value

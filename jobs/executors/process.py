@@ -1,0 +1,166 @@
+"""Runs each job in a process of its own: the door that the worker uses.
+
+`JobProcesses` belongs to the worker's event loop. Whatever way an attempt ends (done, failed, out of
+time, stopped, killed, the worker's task cancelled), its whole process group is killed and its working
+folder removed before `run` returns. When the worker itself is killed, the guard of each job (see
+`guard`) and the fork servers (see `forkserver`) do the same without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jobs import functions
+from jobs.executors.attempt import Attempt, until_the_end
+from jobs.executors.base import JobSpec, Outcome
+from jobs.executors.environment import fork_server_environment, job_environment
+from jobs.executors.output import OnLine
+
+_CLOSE_S = 10.0
+
+# A fork server each, started when it is first needed: what these import takes a job up to seconds, and
+# makes each fork dearer by milliseconds, which the small jobs should not pay for.
+_HEAVY = {name: (f"jobs.executors.{name}",) for name in ("http", "etl", "ml")}
+_LIGHT = ("jobs.executors.python", "jobs.executors.shell")
+
+
+class JobProcesses:
+    """Starts and ends the processes of one worker's jobs; a context manager."""
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="smartqueue-jobs-"))
+        self._folders = 0
+        self._running: set[Attempt] = set()
+        self._servers: dict[tuple[str, ...], ForkServer] = {}
+        self._server(_LIGHT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def run(self, spec: JobSpec, *, on_line: OnLine, stop: asyncio.Event) -> Outcome:
+        """Run one attempt to its end, at most `spec.timeout_s` seconds.
+
+        `on_line(stream, text)` gets each line of output as it comes; stream is stdout, stderr or system.
+        Setting `stop` ends the job (SIGTERM to its group, SIGKILL soon after) as "cancelled".
+        """
+        folder = self._new_folder()
+        try:
+            return await self._run(spec, folder, on_line, stop)
+        except OSError as error:
+            return Outcome("crashed", 0.0, error=f"The job's process could not be started: {error}")
+        finally:
+            await _remove(folder)
+
+    def close(self) -> None:
+        """Kill the jobs that still run, end the fork servers, remove all working folders."""
+        for attempt in self._running:
+            attempt.kill()
+        for server in self._servers.values():
+            server.close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    async def _run(self, spec: JobSpec, folder: Path, on_line: OnLine, stop: asyncio.Event) -> Outcome:
+        started = time.perf_counter()
+        attempt, descriptors = await Attempt.open(on_line)
+        self._running.add(attempt)
+        try:
+            try:
+                self._server(_HEAVY.get(spec.type, _LIGHT)).fork(descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            attempt.send(_order(spec, folder))
+            fields = await until_the_end(attempt, spec.timeout_s, stop)
+            return Outcome(runtime_ms=(time.perf_counter() - started) * 1000, **fields)
+        finally:
+            await attempt.close()
+            self._running.discard(attempt)
+
+    def _server(self, preload: tuple[str, ...]) -> ForkServer:
+        if preload not in self._servers:
+            self._servers[preload] = ForkServer(self._root, preload)
+        return self._servers[preload]
+
+    def _new_folder(self) -> Path:
+        self._folders += 1
+        folder = self._root / str(self._folders)
+        folder.mkdir(mode=0o700, parents=True)
+        return folder
+
+
+class ForkServer:
+    """The worker's handle of one `forkserver` process; starts another when that was killed."""
+
+    def __init__(self, folder: Path, preload: Sequence[str]) -> None:
+        self._arguments = [str(folder), *preload]
+        self._start()
+
+    def fork(self, descriptors: list[int]) -> None:
+        """Have a guard forked that gets these descriptors."""
+        try:
+            socket.send_fds(self._socket, [b"j"], descriptors)
+        except OSError:
+            # Jobs that the dead server forked go on without it; the next ones need another.
+            self.close()
+            self._start()
+            socket.send_fds(self._socket, [b"j"], descriptors)
+
+    def close(self) -> None:
+        """End the process and wait for it; its guards end their jobs first."""
+        self._socket.close()
+        try:
+            self._process.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        module = [sys.executable, "-P", "-m", "jobs.executors.forkserver"]
+        with theirs:
+            # A session of its own: no signal of the worker's terminal or process group reaches it.
+            self._process = subprocess.Popen(
+                [*module, str(theirs.fileno()), *self._arguments],
+                pass_fds=[theirs.fileno()],
+                env=fork_server_environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+
+def _order(spec: JobSpec, folder: Path) -> bytes:
+    """What the guard reads: one line."""
+    order = {
+        "spec": dataclasses.asdict(spec),
+        "environment": job_environment(spec, folder, os.environ),
+        "folder": str(folder),
+        "modules": functions.loaded() if spec.type == "python" else (),
+    }
+    return json.dumps(order).encode() + b"\n"
+
+
+async def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # most jobs leave nothing in it
+        return
+    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -1,0 +1,74 @@
+"""The forms of the jobs pages. They check shape only: `jobs.services.submit` judges the job itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from django import forms
+
+from jobs import ordering, states
+from jobs.payloads import JOB_TYPES
+
+LARGEST_ID = 2**63 - 1
+
+_LEAD_MIN = round(ordering.LANE_CREDIT_S[ordering.HIGH] / 60)
+
+
+class ListFilter(forms.Form):
+    """Which jobs the list shows: everything comes from the address, so that it can be shared and reloaded."""
+
+    status = forms.ChoiceField(
+        choices=[("", "All"), *((status, status) for status in states.STATUSES)],
+        required=False,
+        widget=forms.HiddenInput,
+    )
+    type = forms.ChoiceField(
+        choices=[("", "All types"), *((name, name) for name in JOB_TYPES)], required=False
+    )
+    q = forms.CharField(label="Name contains", max_length=200, required=False, widget=forms.SearchInput)
+    before = forms.IntegerField(min_value=1, max_value=LARGEST_ID, required=False, widget=forms.HiddenInput)
+    after = forms.IntegerField(min_value=1, max_value=LARGEST_ID, required=False, widget=forms.HiddenInput)
+
+
+class NewJob(forms.Form):
+    """A job to submit; the type is chosen by a link, which brings an example of its payload."""
+
+    name = forms.CharField(
+        max_length=200, help_text="Runs of the same name are compared with each other to predict runtimes."
+    )
+    type = forms.ChoiceField(choices=[(name, name) for name in JOB_TYPES], widget=forms.HiddenInput)
+    lane = forms.ChoiceField(
+        choices=[(lane, lane) for lane in ordering.LANES],
+        initial=ordering.NORMAL,
+        help_text=f"Lane high starts {_LEAD_MIN} minutes ahead in the queue, lane low {_LEAD_MIN} minutes behind.",
+    )
+    payload = forms.CharField(
+        label="Payload (JSON)",
+        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false", "class": "code"}),
+    )
+
+    def clean_payload(self) -> Any:
+        try:
+            return json.loads(self.cleaned_data["payload"], parse_constant=_refuse_constant)
+        except json.JSONDecodeError as error:
+            raise forms.ValidationError(
+                f"This is not JSON: {error.msg.lower()} (line {error.lineno}, column {error.colno})."
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(f"This JSON cannot be used: {error}.") from None
+
+    def refuse(self, fields: Mapping[str, list[str]]) -> None:
+        """Show errors of the service, {dotted path: messages}, at the form's own fields."""
+        for path, messages in fields.items():
+            name, _, inside = path.partition(".")
+            for message in messages:
+                if name in self.fields:
+                    self.add_error(name, f"{inside}: {message}" if inside else message)
+                else:
+                    self.add_error(None, f"{path}: {message}" if path else message)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")

@@ -1,0 +1,156 @@
+"""What the page of one job shows, in the shape of its fragments. Reads through `jobs.selectors` only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from jobs import page_results, selectors, states
+from jobs.models import ExecutionLog, Job, JobEvent, LogLine
+from jobs.page_selectors import attempts_total, runtime_ms, worker_names
+from orgs import roles
+from orgs.models import User
+
+LAST_LINES = 500
+LONGEST_LINE = 2000
+
+
+@dataclass(frozen=True)
+class Header:
+    job: Job
+    meaning: str
+    may_cancel: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`wait_ms`: of the attempt that started last; None while the job waits, when its age says more."""
+
+    job: Job
+    runtime_ms: float | None
+    wait_ms: float | None
+    limit_ms: float
+    total: int
+    submitted_by: str
+    worker: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """A transition; `after_ms` since the one before it. `who` is empty for what nobody asked for."""
+
+    event: JobEvent
+    after_ms: float | None
+    who: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    log: ExecutionLog
+    worker: str
+
+
+@dataclass(frozen=True)
+class AttemptOutput:
+    number: int
+    lines: list[LogLine]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The last lines of a job by attempt; `cut`: there are earlier ones."""
+
+    job: Job
+    attempts: list[AttemptOutput]
+    cut: bool
+    limit: int = LAST_LINES
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """`shown` is None as long as there is no result."""
+
+    job: Job
+    shown: page_results.Result | None
+
+
+def header(user: User, job: Job) -> Header:
+    own = job.user_id == user.pk and user.may(roles.JOBS_CANCEL_OWN)
+    allowed = own or user.may(roles.JOBS_CANCEL_ANY)
+    return Header(
+        job=job,
+        meaning=_meaning(job),
+        may_cancel=allowed and not job.is_final and not job.cancel_requested,
+    )
+
+
+def facts(job: Job, *, now: datetime | None = None) -> Facts:
+    started, queued = job.started_at, job.queued_at
+    wait_ms = _ms(queued, started) if started and queued and queued <= started else None
+    return Facts(
+        job=job,
+        runtime_ms=runtime_ms(job, now or timezone.now()),
+        wait_ms=wait_ms,
+        limit_ms=job.timeout_s * 1000,
+        total=attempts_total(job),
+        submitted_by=job.user.username if job.user else "",
+        worker=worker_names([job.worker_id]).get(job.worker_id or "", (job.worker_id or "")[:8]),
+    )
+
+
+def timeline(job: Job) -> list[Event]:
+    events = selectors.events(job)
+    names = _actor_names(event.actor for event in events)
+    times: list[datetime | None] = [None, *(event.at for event in events)]
+    return [
+        Event(event, _ms(before, event.at), names.get(event.actor, ""))
+        for before, event in zip(times, events, strict=False)
+    ]
+
+
+def attempts(job: Job) -> list[Attempt]:
+    logs = list(selectors.executions(job))
+    names = worker_names(log.worker_id for log in logs)
+    return [Attempt(log, names.get(log.worker_id, log.worker_id[:8])) for log in logs]
+
+
+def output(job: Job) -> Output:
+    """The last LAST_LINES lines; reads the unique index logline_order backwards."""
+    found = list(LogLine.objects.filter(job=job).order_by("-attempt", "-seq")[: LAST_LINES + 1])
+    by_attempt: dict[int, list[LogLine]] = {}
+    for line in reversed(found[:LAST_LINES]):
+        if len(line.text) > LONGEST_LINE:
+            line.text = line.text[:LONGEST_LINE] + " \N{HORIZONTAL ELLIPSIS}"
+        by_attempt.setdefault(line.attempt, []).append(line)
+    parts = [AttemptOutput(number, lines) for number, lines in by_attempt.items()]
+    return Output(job, parts, cut=len(found) > LAST_LINES)
+
+
+def result(job: Job) -> JobResult:
+    return JobResult(job, page_results.shown(job.result))
+
+
+def _meaning(job: Job) -> str:
+    if job.cancel_requested and job.status == states.RUNNING:
+        return "a stop was requested; the worker is ending it"
+    if job.status == states.SCHEDULED:
+        return "waiting for a retry" if job.retry_count else "not due yet"
+    return states.MEANING[job.status]
+
+
+def _ms(start: datetime | None, end: datetime) -> float | None:
+    return None if start is None else max((end - start).total_seconds() * 1000, 0.0)
+
+
+def _actor_names(actors: Iterable[str]) -> dict[str, str]:
+    """Names for people by "user:ID", and for workers by "worker:ID"."""
+    split = {actor: actor.partition(":")[::2] for actor in actors}
+    user_ids = [int(key) for kind, key in split.values() if kind == "user" and key.isdecimal()]
+    users = {str(user.pk): user.username for user in User.objects.filter(pk__in=user_ids)} if user_ids else {}
+    workers = worker_names(key for kind, key in split.values() if kind == "worker")
+    return {
+        actor: (users if kind == "user" else workers).get(key, "") for actor, (kind, key) in split.items()
+    }

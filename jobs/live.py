@@ -1,0 +1,67 @@
+"""The live parts of the jobs pages, and the sockets that send them (smartqueue.asgi routes to them)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.http import QueryDict
+from django.urls import path
+
+from jobs import job_page_selectors, page_selectors, selectors, worker_page_selectors
+from jobs.forms import ListFilter
+from orgs import roles
+from orgs.live import LiveView, OrgConsumer
+from orgs.models import User
+
+
+class JobsLive(LiveView):
+    """The list: states with counts, and one page of jobs."""
+
+    action_needed = roles.JOBS_READ
+    fragments: ClassVar = {"tabs": "jobs/_tabs.html", "table": "jobs/_table.html"}
+
+    def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
+        wanted = page_selectors.wanted_from(ListFilter(query))
+        return {"tabs": page_selectors.tabs(user, wanted), "table": page_selectors.table(user, wanted)}
+
+
+class JobLive(LiveView):
+    """One job."""
+
+    action_needed = roles.JOBS_READ
+    fragments: ClassVar = {
+        "header": "jobs/_header.html",
+        "facts": "jobs/_facts.html",
+        "output": "jobs/_output.html",
+        "result": "jobs/_result.html",
+        "attempts": "jobs/_attempts.html",
+        "timeline": "jobs/_timeline.html",
+    }
+
+    def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
+        job = selectors.job(user, kwargs["job_id"])
+        return {
+            "header": job_page_selectors.header(user, job),
+            "facts": job_page_selectors.facts(job),
+            "output": job_page_selectors.output(job),
+            "result": job_page_selectors.result(job),
+            "attempts": job_page_selectors.attempts(job),
+            "timeline": job_page_selectors.timeline(job),
+        }
+
+
+class WorkersLive(LiveView):
+    """The worker pool and the leader: shared by all organisations."""
+
+    action_needed = roles.JOBS_READ
+    fragments: ClassVar = {"leader": "jobs/_leader.html", "pool": "jobs/_pool.html"}
+
+    def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
+        return {"leader": worker_page_selectors.leader(), "pool": worker_page_selectors.pool()}
+
+
+sockets = [
+    path("", OrgConsumer.as_asgi(view=JobsLive())),
+    path("jobs/<int:job_id>/", OrgConsumer.as_asgi(view=JobLive())),
+    path("workers/", OrgConsumer.as_asgi(view=WorkersLive())),
+]

@@ -1,0 +1,193 @@
+"""What the jobs pages show, in the shape of their fragments. Reads through `jobs.selectors` only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from jobs import selectors, states
+from jobs.forms import ListFilter
+from jobs.models import Job, Worker
+from orgs.models import User
+
+PAGE_SIZE = 25
+COUNT_CAP = 10_000
+
+TABS = (
+    states.QUEUED,
+    states.RUNNING,
+    states.SCHEDULED,
+    states.BLOCKED,
+    states.DONE,
+    states.FAILED,
+    states.CANCELLED,
+)
+_SELDOM = {states.BLOCKED}
+_HEAVY = ("payload", "result", "error_msg")
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One state with its count; `capped`: there are more than were counted."""
+
+    key: str
+    label: str
+    count: int
+    capped: bool
+    query: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job in the list; see `runtime_ms` and `attempts_total` for the numbers."""
+
+    job: Job
+    runtime_ms: float | None
+    total: int
+    worker: str
+    org_name: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A page of the list; `older` and `newer` are query strings, None where there is no such page."""
+
+    rows: list[Row]
+    older: str | None
+    newer: str | None
+    status: str
+    filtered: bool
+    errors: list[str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The list's address, taken apart; parts that cannot be used are left out and named in `errors`."""
+
+    status: str
+    type: str
+    q: str
+    before: int | None
+    after: int | None
+    errors: list[str]
+
+    def query(self, **changes: Any) -> str:
+        """The query string of the same list with `changes`, without its place in the pages."""
+        parts = {"status": self.status, "type": self.type, "q": self.q, **changes}
+        return urlencode({name: value for name, value in parts.items() if value})
+
+
+def wanted_from(form: ListFilter) -> Wanted:
+    form.is_valid()
+    data = form.cleaned_data
+    return Wanted(
+        status=data.get("status", ""),
+        type=data.get("type", ""),
+        q=data.get("q", ""),
+        before=data.get("before"),
+        after=data.get("after"),
+        errors=[f"{name}: {' '.join(map(str, messages))}" for name, messages in form.errors.items()],
+    )
+
+
+def tabs(user: User, wanted: Wanted) -> list[Tab]:
+    """One tab per state. Counting stops at COUNT_CAP per state: a long history must not slow the page."""
+    counts = {status: _count(_matching(user, wanted, status)) for status in TABS}
+    shown = [status for status in TABS if status not in _SELDOM or counts[status] or status == wanted.status]
+    everything = sum(min(count, COUNT_CAP) for count in counts.values())
+    capped = any(count > COUNT_CAP for count in counts.values())
+    return [
+        _tab("", everything, capped, wanted),
+        *(
+            _tab(status, min(counts[status], COUNT_CAP), counts[status] > COUNT_CAP, wanted)
+            for status in shown
+        ),
+    ]
+
+
+def table(user: User, wanted: Wanted, *, now: datetime | None = None) -> Table:
+    """One page of the list, newest first, by id: new jobs do not shift the pages behind them."""
+    jobs = _matching(user, wanted, wanted.status).defer(*_HEAVY)
+    if user.is_platform_admin:
+        jobs = jobs.select_related("org")
+    page, has_newer, has_older = _page(jobs, before=wanted.before, after=wanted.after)
+    workers = worker_names(job.worker_id for job in page)
+    now = now or timezone.now()
+    return Table(
+        rows=[_row(job, workers, now, with_org=user.is_platform_admin) for job in page],
+        older=wanted.query(before=page[-1].pk) if has_older else None,
+        newer=wanted.query(after=page[0].pk if page else None) if has_newer else None,
+        status=wanted.status,
+        filtered=bool(wanted.type or wanted.q),
+        errors=wanted.errors,
+    )
+
+
+def runtime_ms(job: Job, now: datetime) -> float | None:
+    """Of the attempt that runs now or ended the job; None before the first one and between attempts."""
+    end = now if job.status == states.RUNNING else job.finished_at
+    if job.started_at is None or end is None:
+        return None
+    return max((end - job.started_at).total_seconds() * 1000, 0.0)
+
+
+def attempts_total(job: Job) -> int:
+    """Attempts that the job may take; one that a stopping worker handed back does not count against it."""
+    return max(job.attempt, job.max_retries + 1)
+
+
+def worker_names(worker_ids: Iterable[str | None]) -> dict[str, str]:
+    """host:pid by worker id."""
+    ids = {worker_id for worker_id in worker_ids if worker_id}
+    return {worker.pk: str(worker) for worker in Worker.objects.filter(pk__in=ids)} if ids else {}
+
+
+def _matching(user: User, wanted: Wanted, status: str) -> QuerySet[Job]:
+    return selectors.jobs(
+        user, selectors.JobFilter(status=status or None, type=wanted.type or None, name=wanted.q or None)
+    )
+
+
+def _count(jobs: QuerySet[Job]) -> int:
+    return jobs.values("pk")[: COUNT_CAP + 1].count()
+
+
+def _tab(status: str, count: int, capped: bool, wanted: Wanted) -> Tab:
+    return Tab(
+        key=status or "all",
+        label=status.capitalize() or "All",
+        count=count,
+        capped=capped,
+        query=wanted.query(status=status),
+        current=status == wanted.status,
+    )
+
+
+def _page(jobs: QuerySet[Job], *, before: int | None, after: int | None) -> tuple[list[Job], bool, bool]:
+    """The jobs of a page, and whether there are newer and older ones."""
+    if after is not None:
+        newer = list(jobs.filter(pk__gt=after).order_by("pk")[: PAGE_SIZE + 1])
+        if len(newer) > PAGE_SIZE:
+            return newer[:PAGE_SIZE][::-1], True, True
+    if before is not None:
+        jobs = jobs.filter(pk__lt=before)
+    found = list(jobs.order_by("-pk")[: PAGE_SIZE + 1])
+    return found[:PAGE_SIZE], before is not None, len(found) > PAGE_SIZE
+
+
+def _row(job: Job, workers: dict[str, str], now: datetime, *, with_org: bool) -> Row:
+    worker_id = job.worker_id or ""
+    return Row(
+        job=job,
+        runtime_ms=runtime_ms(job, now),
+        total=attempts_total(job),
+        worker=workers.get(worker_id, worker_id[:8]),
+        org_name=job.org.name if with_org else "",
+    )

@@ -1,0 +1,104 @@
+"""The jobs pages: parse, call a service or a live view, render."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views import View
+
+from jobs import examples, job_page_selectors, selectors, services, states
+from jobs.forms import ListFilter, NewJob
+from jobs.live import JobLive, JobsLive, WorkersLive
+from jobs.models import Job
+from orgs import roles
+from orgs.exceptions import Forbidden, InvalidInput
+from orgs.pages import LivePage
+from orgs.scoping import OrgPageMixin, org_of
+
+
+class JobsPage(LivePage):
+    """The list of jobs, by state."""
+
+    template_name = "jobs/list.html"
+    view = JobsLive()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        query = self.request.GET
+        form = ListFilter(initial={name: query.get(name, "") for name in ("status", "type", "q")})
+        return super().get_context_data(**kwargs, filter=form)
+
+
+class JobPage(LivePage):
+    """One job."""
+
+    template_name = "jobs/detail.html"
+    view = JobLive()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        payload = json.dumps(context["header"].job.payload, indent=2, ensure_ascii=False)
+        return {**context, "payload": payload}
+
+
+class WorkersPage(LivePage):
+    """The worker pool and the leader."""
+
+    template_name = "jobs/workers.html"
+    view = WorkersLive()
+
+
+class NewJobPage(OrgPageMixin, View):
+    """The submit form."""
+
+    action_needed = roles.JOBS_SUBMIT
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        chosen = _known_type(request.GET.get("type", ""))
+        kept = {name: request.GET[name] for name in ("name", "lane") if request.GET.get(name)}
+        health_url = request.build_absolute_uri("/healthz")
+        example = json.dumps(examples.payload(chosen, health_url=health_url), indent=2)
+        return self._page(NewJob(initial={**kept, "type": chosen, "payload": example}), chosen)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = NewJob(request.POST)
+        job = self._submit(form) if form.is_valid() else None
+        if job is None:
+            return self._page(form, _known_type(request.POST.get("type", "")), status=422)
+        return redirect("page-job", job.pk)
+
+    def _submit(self, form: NewJob) -> Job | None:
+        try:
+            return services.submit(org=org_of(self.user), user=self.user, **form.cleaned_data)
+        except InvalidInput as error:
+            form.refuse(error.fields)
+            return None
+
+    def _page(self, form: NewJob, chosen: str, *, status: int = 200) -> HttpResponse:
+        org_of(self.user)
+        context = {"form": form, "types": examples.DESCRIPTIONS, "chosen": chosen}
+        return render(self.request, "jobs/new.html", context, status=status)
+
+
+class CancelPage(OrgPageMixin, View):
+    """GET asks whether to cancel a job, POST does it."""
+
+    action_needed = roles.JOBS_READ
+
+    def get(self, request: HttpRequest, job_id: int) -> HttpResponse:
+        job = selectors.job(self.user, job_id)
+        if job.is_final or job.cancel_requested:
+            return redirect("page-job", job_id)
+        if not job_page_selectors.header(self.user, job).may_cancel:
+            raise Forbidden("Your role allows you to cancel only jobs that you submitted yourself.")
+        return render(request, "jobs/cancel.html", {"job": job, "running": job.status == states.RUNNING})
+
+    def post(self, request: HttpRequest, job_id: int) -> HttpResponse:
+        services.cancel(job=selectors.job(self.user, job_id), user=self.user)
+        return redirect("page-job", job_id)
+
+
+def _known_type(given: str) -> str:
+    return given if given in examples.DESCRIPTIONS else next(iter(examples.DESCRIPTIONS))

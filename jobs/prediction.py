@@ -1,0 +1,69 @@
+"""Advice on runtimes, as the submit path sees it: an interface that a predictor registers itself in.
+
+Advice never blocks: a predictor that is missing, raises or answers nonsense costs the job its
+prediction (priority 0.5), never its submission.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jobs import ordering
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """What is known of a job when it is submitted."""
+
+    org_id: int
+    type: str
+    name: str
+    lane: str = ordering.NORMAL
+    payload_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted runtime in milliseconds (None: unknown), the score made from it, and where it came from."""
+
+    runtime_ms: float | None
+    priority: float
+    source: str
+    model_version: int | None = None
+
+
+Predictor = Callable[[Sequence[PredictionRequest]], list[Prediction]]
+
+NEUTRAL = Prediction(runtime_ms=None, priority=ordering.NEUTRAL_PRIORITY, source="fallback")
+
+_predictor: Predictor | None = None
+
+
+def register(predictor: Predictor | None) -> None:
+    """Make `predictor` the one that answers; None takes it away."""
+    global _predictor
+    _predictor = predictor
+
+
+def predict(requests: Sequence[PredictionRequest]) -> list[Prediction]:
+    """One prediction per request, in order; never raises."""
+    if _predictor is None:
+        return [NEUTRAL] * len(requests)
+    try:
+        predictions = _predictor(requests)
+        if len(predictions) != len(requests):
+            raise ValueError(f"{len(predictions)} predictions for {len(requests)} requests")
+        return [prediction if _usable(prediction) else NEUTRAL for prediction in predictions]
+    except Exception as error:
+        logger.warning("action=predictor_failed error=%r: these jobs get the neutral priority", error)
+        return [NEUTRAL] * len(requests)
+
+
+def _usable(prediction: Prediction) -> bool:
+    runtime = prediction.runtime_ms
+    return 0 <= prediction.priority <= 1 and (runtime is None or (math.isfinite(runtime) and runtime >= 0))

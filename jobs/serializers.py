@@ -1,0 +1,186 @@
+"""The shapes of what the jobs API answers and of the queries it takes.
+
+What a job may be submitted with is checked by `jobs.submission` alone; `jobs.openapi` documents it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from jobs import ordering, states
+from jobs.models import ExecutionLog, Job, JobEvent, LogLine, SchedulerLeader, Worker
+from jobs.payloads import JOB_TYPES
+from jobs.selectors import Place
+from orgs.serializers import StrictSerializer
+
+MOST_LINES = 1000
+
+
+class JobSerializer(serializers.ModelSerializer[Job]):
+    """A job as the API shows it."""
+
+    payload = serializers.DictField(read_only=True, help_text="As submitted; its fields depend on the type.")
+
+    class Meta:
+        model = Job
+        fields = [
+            "id",
+            "name",
+            "type",
+            "payload",
+            "lane",
+            "status",
+            "priority",
+            "predicted_runtime_ms",
+            "prediction_source",
+            "model_version",
+            "user_id",
+            "org_id",
+            "created_at",
+            "run_at",
+            "started_at",
+            "finished_at",
+            "attempt",
+            "retry_count",
+            "max_retries",
+            "timeout_s",
+            "worker_id",
+            "cancel_requested",
+            "error_msg",
+            "result",
+            "idempotency_key",
+        ]
+        read_only_fields = fields
+
+
+class JobQuerySerializer(StrictSerializer):
+    """Which jobs to list."""
+
+    status = serializers.ChoiceField(choices=states.STATUSES, required=False)
+    type = serializers.ChoiceField(choices=JOB_TYPES, required=False)
+    lane = serializers.ChoiceField(choices=ordering.LANES, required=False)
+    name = serializers.CharField(
+        max_length=200, required=False, help_text="Part of the name, in upper or lower case."
+    )
+    user = serializers.IntegerField(min_value=1, required=False, help_text="Id of the user who submitted it.")
+    created_after = serializers.DateTimeField(
+        required=False, help_text="Submitted at or after this time (ISO 8601)."
+    )
+    created_before = serializers.DateTimeField(required=False, help_text="Submitted before this time.")
+
+
+class ExecutionSerializer(serializers.ModelSerializer[ExecutionLog]):
+    """One ended attempt of a job."""
+
+    class Meta:
+        model = ExecutionLog
+        fields = [
+            "id",
+            "job_id",
+            "attempt",
+            "outcome",
+            "final",
+            "runtime_ms",
+            "wait_ms",
+            "predicted_runtime_ms",
+            "worker_id",
+            "error_msg",
+            "logged_at",
+        ]
+        read_only_fields = fields
+
+
+class EventSerializer(serializers.ModelSerializer[JobEvent]):
+    """One transition of a job."""
+
+    class Meta:
+        model = JobEvent
+        fields = ["id", "job_id", "old_status", "new_status", "reason", "actor", "at"]
+        read_only_fields = fields
+
+
+class LineSerializer(serializers.ModelSerializer[LogLine]):
+    """One line of a job's output."""
+
+    class Meta:
+        model = LogLine
+        fields = ["attempt", "seq", "stream", "text", "logged_at"]
+        read_only_fields = fields
+
+
+class PlaceField(serializers.CharField):
+    """A `Place` in a job's output, written ATTEMPT.SEQ."""
+
+    default_error_messages = {
+        "place": "Expected a value that `next` of an earlier answer gave, such as 1.250."
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        attempt, dot, seq = super().to_internal_value(data).partition(".")
+        if not (dot and _is_small_number(attempt) and _is_small_number(seq)):
+            self.fail("place")
+        return Place(int(attempt), int(seq))
+
+    def to_representation(self, value: Any) -> str:
+        return f"{value.attempt}.{value.seq}"
+
+
+def _is_small_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+class OutputQuerySerializer(StrictSerializer):
+    """Which lines to read."""
+
+    attempt = serializers.IntegerField(
+        min_value=1, required=False, help_text="Only this attempt; without it all, in order."
+    )
+    after = PlaceField(required=False, help_text="The `next` of an earlier answer: only what follows it.")
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_LINES, default=500)
+
+
+class OutputSerializer(serializers.Serializer[Any]):
+    """Lines of a job's output. Ask again with `after` set to `next` until `complete` is true."""
+
+    lines = LineSerializer(many=True)
+    next = PlaceField(source="place", help_text="Where these lines end.")
+    complete = serializers.BooleanField(help_text="The job has ended and no line follows.")
+
+
+class WorkerSerializer(serializers.ModelSerializer[Worker]):
+    """A worker process."""
+
+    status = serializers.ChoiceField(
+        choices=Worker.STATUSES, source="state", help_text="lost: it did not report for three heartbeats."
+    )
+
+    class Meta:
+        model = Worker
+        fields = [
+            "worker_id",
+            "hostname",
+            "status",
+            "last_seen",
+            "jobs_processed",
+            "started_at",
+            "concurrency",
+            "running",
+        ]
+        read_only_fields = fields
+
+
+class WorkerListSerializer(serializers.Serializer[Any]):
+    """The worker processes, active ones first; those that ended are kept for two days."""
+
+    results = WorkerSerializer(many=True)
+
+
+class LeaderSerializer(serializers.ModelSerializer[SchedulerLeader]):
+    """The scheduler that leads, or that led last when `last_seen` is long ago."""
+
+    class Meta:
+        model = SchedulerLeader
+        fields = ["id", "worker_id", "term", "elected_at", "last_seen"]
+        read_only_fields = fields

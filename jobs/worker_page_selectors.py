@@ -1,0 +1,68 @@
+"""What the workers page shows, in the shape of its fragments. Reads through `jobs.selectors` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from jobs import selectors
+from jobs.models import SchedulerLeader, Worker
+
+ENDED_SHOWN_FOR = timedelta(hours=1)
+LEADER_SILENT_AFTER = timedelta(seconds=15)
+
+
+@dataclass(frozen=True)
+class PoolWorker:
+    """A worker process; `state` is its status, or "lost" when it fell silent."""
+
+    worker: Worker
+    state: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The worker processes that live, and those that ended within the last hour."""
+
+    workers: list[PoolWorker]
+    active: int
+    busy: int
+    slots: int
+    processed: int
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The last elected scheduler; `silent`: it has not been heard of for a while."""
+
+    leader: SchedulerLeader
+    silent: bool
+
+
+def pool(*, now: datetime | None = None) -> Pool:
+    since = (now or timezone.now()) - ENDED_SHOWN_FOR
+    found = [
+        PoolWorker(worker, str(getattr(worker, "state", worker.status))) for worker in selectors.workers()
+    ]
+    active = [one.worker for one in found if one.state == Worker.ACTIVE]
+    return Pool(
+        workers=[one for one in found if _lives(one) or one.worker.last_seen > since],
+        active=len(active),
+        busy=sum(worker.running for worker in active),
+        slots=sum(worker.concurrency for worker in active),
+        processed=sum(one.worker.jobs_processed for one in found),
+    )
+
+
+def leader(*, now: datetime | None = None) -> Leader | None:
+    """None before the first election."""
+    row = selectors.leader()
+    if row is None:
+        return None
+    return Leader(row, silent=(now or timezone.now()) - row.last_seen > LEADER_SILENT_AFTER)
+
+
+def _lives(one: PoolWorker) -> bool:
+    return one.state in (Worker.ACTIVE, Worker.STOPPING)

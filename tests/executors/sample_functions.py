@@ -1,0 +1,125 @@
+"""Functions for `python` jobs under test; job processes import this module by name."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from jobs.executors.base import JobError, PermanentError
+from jobs.functions import register
+
+MODULE = __name__
+
+
+@register("t.give")
+def give(what: str) -> Any:
+    values = {
+        "nan": float("nan"),
+        "set": {1, 2},
+        "nul": {"a": ["x\x00y"]},
+        "surrogate": "\ud800",
+        "large": "x" * (256 * 1024),
+        "just fits": "x" * (256 * 1024 - 2),
+        "tuple": {"a": (1, 2)},
+    }
+    return values[what]
+
+
+@register("t.raise_later")
+def raise_later(seconds: float) -> None:
+    raise JobError("try later", retry_after_s=seconds)
+
+
+@register("t.raise_for_good")
+def raise_for_good() -> None:
+    raise PermanentError("never")
+
+
+@register("t.divide")
+def divide(a: float, b: float) -> float:
+    return a / b
+
+
+@register("t.leave")
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+@register("t.segfault")
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@register("t.pids")
+def pids() -> dict[str, int]:
+    return {"job": os.getpid(), "guard": os.getppid(), "session": os.getsid(0), "group": os.getpgrp()}
+
+
+@register("t.descriptors")
+def descriptors() -> dict[str, str]:
+    folder = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+    open_now = {}
+    for name in os.listdir(folder):
+        try:
+            open_now[name] = os.readlink(f"{folder}/{name}")
+        except OSError:
+            continue
+    return open_now
+
+
+@register("t.environment")
+def environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@register("t.threads")
+def threads() -> int:
+    return threading.active_count()
+
+
+@register("t.modules")
+def modules(*names: str) -> list[str]:
+    return [name for name in names if name in sys.modules]
+
+
+@register("t.dumpable")
+def dumpable() -> int:
+    return int(ctypes.CDLL(None).prctl(3))
+
+
+@register("t.read_stdin")
+def read_stdin() -> str:
+    return sys.stdin.read()
+
+
+@register("t.write")
+def write(text: str, times: int = 1) -> None:
+    for _ in range(times):
+        sys.stdout.write(text)
+
+
+@register("t.hold_the_interpreter")
+def hold_the_interpreter(pid_file: str) -> None:
+    """Nothing else in this process runs Python from here on, signal handlers included."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(pid_file).write_text(str(os.getpid()))
+    ctypes.PyDLL(None).sleep(1000)
+
+
+@register("t.leave_a_daemon")
+def leave_a_daemon() -> int:
+    """A process in a session of its own, that keeps the job's output open."""
+    return subprocess.Popen(["sleep", "1000"], start_new_session=True).pid
+
+
+@register("t.wait_with_output")
+def wait_with_output() -> None:
+    sys.stdout.write("waiting\n")
+    time.sleep(1000)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs import functions
+from jobs.executors.base import JobError
+
+
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions, "_functions", dict(functions._functions))
+    monkeypatch.setattr(functions, "_loaded", list(functions._loaded))
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path / "billing_functions.py"
+
+
+def test_the_built_in_ones() -> None:
+    assert {"noop", "echo", "sleep", "fail", "add"} <= set(functions.names())
+    assert functions.get("noop")() is None
+    assert functions.get("echo")(1, a=2) == {"args": [1], "kwargs": {"a": 2}}
+    assert functions.get("add")(1, 2) == 3
+    assert functions.get("sleep")(0) == 0
+    with pytest.raises(JobError, match="boo"):
+        functions.get("fail")("boo")
+
+
+def test_register_with_and_without_a_name() -> None:
+    @functions.register
+    def plain() -> str:
+        return "plain"
+
+    @functions.register("billing.close")
+    def close() -> str:
+        return "closed"
+
+    assert functions.get("plain")() == "plain"
+    assert functions.get("billing.close") is close
+
+
+def test_a_name_is_given_once() -> None:
+    with pytest.raises(ValueError, match=r"registered already, by jobs\.functions\.noop"):
+        functions.register("noop")(lambda: None)
+
+
+def test_coroutine_functions_are_refused() -> None:
+    async def later() -> None: ...
+
+    with pytest.raises(TypeError, match="coroutine"):
+        functions.register(later)
+
+
+def test_an_unknown_name_says_how_to_register() -> None:
+    with pytest.raises(
+        functions.UnknownFunction, match=r'@jobs\.functions\.register\("nope"\).*SMARTQUEUE_FUNCTIONS'
+    ):
+        functions.get("nope")
+
+
+def test_arguments_are_checked_in_words() -> None:
+    functions.check_arguments("add", [1], {"b": 2})
+    with pytest.raises(TypeError, match=r"^add\(a, b\) cannot be called like this: missing"):
+        functions.check_arguments("add", [1], {})
+
+
+def test_load_imports_modules_and_remembers_them(module: Path) -> None:
+    module.write_text("from jobs.functions import register\n@register\ndef invoice(): return 42\n")
+    functions.load(["billing_functions"])
+    functions.load(["billing_functions"])
+    assert functions.get("invoice")() == 42
+    assert functions.loaded().count("billing_functions") == 1
+
+
+def test_load_names_the_module_that_fails(module: Path) -> None:
+    with pytest.raises(
+        functions.LoadError, match='"no_such_module", which cannot be imported: ModuleNotFoundError'
+    ):
+        functions.load(["no_such_module"])
+    module.with_name("broken_functions.py").write_text("1 / 0\n")
+    with pytest.raises(functions.LoadError, match=r'names the module "broken_functions".*ZeroDiv'):
+        functions.load(["broken_functions"])

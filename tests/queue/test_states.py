@@ -1,0 +1,84 @@
+"""The state machine: what the chart says, the database and the statements hold to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from jobs import claims, states
+from jobs.models import Job
+from orgs.models import Organization
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_every_edge_joins_known_states() -> None:
+    assert {status for edge in states.EDGES for status in edge} == set(states.STATUSES)
+
+
+def test_nothing_follows_a_final_state() -> None:
+    assert not [edge for edge in states.EDGES if edge[0] in states.FINAL]
+
+
+def test_every_state_can_be_left_or_is_final() -> None:
+    assert {old for old, _ in states.EDGES} == set(states.ACTIVE)
+
+
+def test_unknown_steps_are_refused() -> None:
+    assert states.may_become(states.QUEUED, states.RUNNING)
+    assert not states.may_become(states.DONE, states.QUEUED)
+
+
+def test_no_other_file_writes_a_jobs_status() -> None:
+    writers = {"jobs/services.py", "jobs/claims.py"}
+    writes = re.compile(r"\.status\s*=[^=]|UPDATE jobs_job\b")
+    files = [
+        path
+        for app in ("jobs", "scheduler", "analytics", "predictor", "smartqueue")
+        for path in (ROOT / app).rglob("*.py")
+    ]
+    found = {str(path.relative_to(ROOT)) for path in files if writes.search(path.read_text(encoding="utf-8"))}
+    assert found <= writers
+
+
+def test_the_statements_name_only_known_states() -> None:
+    text = "\n".join((claims.CLAIM, claims.FINISH, claims.PROMOTE_DUE, claims.RECLAIM_EXPIRED))
+    written = " ".join(re.findall(r"CASE((?:(?!CASE).)*?)END AS next_status", text, re.DOTALL))
+    named = set(re.findall(r"status = '(\w+)'", text)) | set(re.findall(r"(?:THEN|ELSE) '(\w+)'", written))
+    assert named <= set(states.STATUSES)
+    assert len(named) >= 6
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"status": "running"}, "job_running_has_worker_and_lease"),
+        ({"status": "queued", "lease_expires_at": timezone.now()}, "job_running_has_worker_and_lease"),
+        ({"status": "done"}, "job_final_has_finished_at"),
+        ({"status": "queued", "finished_at": timezone.now()}, "job_final_has_finished_at"),
+        ({"status": "sleeping"}, "job_status_known"),
+        ({"type": "cobol"}, "job_type_known"),
+        ({"lane": "express"}, "job_lane_known"),
+        ({"priority": 1.5}, "job_priority_range"),
+        ({"retry_count": 4}, "job_retry_count_range"),
+    ],
+)
+def test_the_database_holds_the_invariants(
+    acme: Organization, fields: dict[str, object], constraint: str
+) -> None:
+    values = {
+        "name": "x",
+        "type": "python",
+        "payload": {},
+        "status": "queued",
+        "rank": 0.0,
+        "max_retries": 3,
+        "timeout_s": 1,
+    }
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        Job.objects.create(org=acme, **(values | fields))
