@@ -1,0 +1,153 @@
+"""The shapes of what the analytics API answers; `selectors` and `depth` say what the numbers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from analytics.depth import STEPS
+from jobs import ordering, states
+from jobs.payloads import JOB_TYPES
+from orgs.serializers import StrictSerializer
+
+Shape = serializers.Serializer[Any]
+
+
+def number(help_text: str = "") -> serializers.FloatField:
+    return serializers.FloatField(allow_null=True, help_text=help_text)
+
+
+class CountsField(serializers.DictField):
+    """{name: number of jobs}, every name there."""
+
+    child = serializers.IntegerField()
+
+
+class AccuracySerializer(Shape):
+    """Predictions of attempts that ended well in the last 24 hours; ratios, 0.25 being 25 %."""
+
+    attempts = serializers.IntegerField()
+    mape = number("Mean of |predicted - actual| / actual.")
+    median_ape = number("Median of the same.")
+    log2_error = number("Mean of |log2(predicted / actual)|; 1 is wrong by a factor of two.")
+    within_2x = number("Share of predictions that were right within a factor of two.")
+
+
+class TypeAccuracySerializer(AccuracySerializer):
+    type = serializers.ChoiceField(choices=JOB_TYPES)
+
+
+class HourAccuracySerializer(AccuracySerializer):
+    hour = serializers.DateTimeField(help_text="Start of the hour, UTC.")
+
+
+class PointSerializer(Shape):
+    """One attempt that ended well."""
+
+    job_id = serializers.IntegerField()
+    type = serializers.ChoiceField(choices=JOB_TYPES)
+    name = serializers.CharField()
+    predicted_runtime_ms = serializers.FloatField()
+    runtime_ms = serializers.FloatField()
+    logged_at = serializers.DateTimeField()
+
+
+class PredictionAccuracySerializer(Shape):
+    """How well runtimes were predicted."""
+
+    overall = AccuracySerializer()
+    by_type = TypeAccuracySerializer(many=True)
+    by_hour = HourAccuracySerializer(many=True, help_text="24 hours, oldest first.")
+    points = PointSerializer(many=True, help_text="The latest 200 attempts, oldest first.")
+
+
+class HourSerializer(Shape):
+    """What ended in one hour."""
+
+    hour = serializers.DateTimeField(help_text="Start of the hour, UTC.")
+    done = serializers.IntegerField()
+    failed = serializers.IntegerField(help_text="Jobs given up.")
+    cancelled = serializers.IntegerField()
+    retried = serializers.IntegerField(help_text="Attempts that were not the last one of their job.")
+
+
+class ThroughputSerializer(Shape):
+    """What ended in the last 24 hours, by hour."""
+
+    hours = HourSerializer(many=True, help_text="24 hours, oldest first.")
+
+
+class DepthSerializer(Shape):
+    """Unfinished jobs now."""
+
+    by_status = CountsField(help_text=f"By status: {', '.join(states.ACTIVE)}.")
+    by_lane = CountsField(help_text=f"By lane: {', '.join(ordering.LANES)}.")
+    by_type = CountsField(help_text=f"By type: {', '.join(JOB_TYPES)}.")
+
+
+class StepSerializer(Shape):
+    """Mean depth from `start` to the next step; null where nobody took samples."""
+
+    start = serializers.DateTimeField()
+    queued = number()
+    running = number()
+    scheduled = number()
+
+
+class QueueDepthSerializer(Shape):
+    """How many jobs are waiting and running."""
+
+    now = DepthSerializer()
+    series = StepSerializer(many=True, help_text=f"{STEPS} steps, oldest first.")
+
+
+class QueueDepthQuerySerializer(StrictSerializer):
+    """The span of the series."""
+
+    minutes = serializers.IntegerField(
+        min_value=2, max_value=1440, default=60, help_text="How far to look back."
+    )
+
+
+class SchedulerLeaderSerializer(Shape):
+    """The scheduler elected last; all null before the first election."""
+
+    worker_id = serializers.CharField(allow_null=True)
+    term = serializers.IntegerField(allow_null=True)
+    elected_at = serializers.DateTimeField(allow_null=True)
+    last_seen = serializers.DateTimeField(allow_null=True)
+    age_s = number("Seconds since `last_seen`.")
+    alive = serializers.BooleanField(help_text="It was seen in the last ten seconds.")
+
+
+class LastDaySerializer(Shape):
+    """The last 24 hours."""
+
+    done = serializers.IntegerField()
+    failed = serializers.IntegerField(help_text="Jobs given up.")
+    cancelled = serializers.IntegerField()
+    retried = serializers.IntegerField(help_text="Attempts that were not the last one of their job.")
+    success_rate = number("done / (done + failed).")
+    wait_ms_p50 = number("Median time from queued to started.")
+    wait_ms_p95 = number()
+    run_ms_p50 = number("Median run time of attempts.")
+    run_ms_p95 = number()
+
+
+class PoolSerializer(Shape):
+    """The active workers of the platform."""
+
+    workers = serializers.IntegerField()
+    slots = serializers.IntegerField(help_text="Jobs that they can run at once.")
+    busy = serializers.IntegerField(help_text="Jobs that they run now.")
+
+
+class SummarySerializer(Shape):
+    """The first numbers of a dashboard."""
+
+    jobs = CountsField(help_text="All jobs by status, those that ended long ago included.")
+    last_24h = LastDaySerializer()
+    prediction = AccuracySerializer()
+    pool = PoolSerializer()
+    leader = SchedulerLeaderSerializer()
