@@ -1,0 +1,103 @@
+"""Writes what a worker's jobs produced: output lines in small batches, endings as soon as it can.
+
+While one batch is being written the next one gathers, so a busy worker writes large batches and an
+idle one writes at once. While the database is away everything is kept and tried again; the lease
+decides in the end whether it still counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from jobs import claims, notify, output, states
+from jobs.claims import Finish, Moved
+from scheduler.database_thread import DATABASE_AWAY, DatabaseThread
+
+logger = logging.getLogger(__name__)
+
+LINES_EVERY_S = 0.2
+AWAY_S = 1.0
+LARGEST_BATCH = 1000
+
+
+class Recorder:
+    """`line` and `finish` only note; the task `run` writes. `held` are endings not yet written."""
+
+    def __init__(self, worker_id: str, database: DatabaseThread) -> None:
+        self.worker_id = worker_id
+        self._database = database
+        self._lines: list[tuple[int, output.Line]] = []  # with the org whose pages show it
+        self._ended: list[Finish] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def held(self) -> list[tuple[int, int]]:
+        """(job id, attempt) of endings that are not written yet: their leases must still be renewed."""
+        return [(one.job_id, one.attempt) for one in self._ended]
+
+    def line(self, org_id: int, line: output.Line) -> None:
+        self._lines.append((org_id, line))
+        self._idle.clear()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINES_EVERY_S, self._wake.set)
+
+    def finish(self, ended: Finish) -> None:
+        self._ended.append(ended)
+        self._idle.clear()
+        self._wake.set()
+
+    async def drained(self) -> None:
+        """Returns once everything noted so far is written."""
+        self._wake.set()
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            try:
+                await self._write()
+            except DATABASE_AWAY as error:
+                logger.warning("action=database_away worker=%s error=%s", self.worker_id, str(error).strip())
+                await asyncio.sleep(AWAY_S)
+                self._wake.set()
+
+    async def _write(self) -> None:
+        """Lines first: whoever sees a job ended finds all of its output."""
+        lines = self._lines[:LARGEST_BATCH]
+        ended = self._ended[:LARGEST_BATCH] if len(lines) == len(self._lines) else []
+        moved = await self._database.call(self._store, lines, ended)
+        del self._lines[: len(lines)], self._ended[: len(ended)]
+        self._report(ended, moved)
+        if self._lines or self._ended:
+            self._wake.set()
+        else:
+            self._idle.set()
+
+    def _store(self, lines: list[tuple[int, output.Line]], ended: list[Finish]) -> list[Moved]:
+        output.append([line for _, line in lines])
+        moved = claims.finish(worker_id=self.worker_id, ended=ended) if ended else []
+        handed_back = any(job.status == states.QUEUED for job in moved)
+        notify.changed({org for org, _ in lines} | {job.org_id for job in moved}, ready=handed_back)
+        return moved
+
+    def _report(self, ended: list[Finish], moved: list[Moved]) -> None:
+        status_of = {job.job_id: job.status for job in moved}
+        for one in ended:
+            if one.job_id in status_of:
+                logger.info(
+                    "action=finished job=%s attempt=%s ending=%s status=%s worker=%s error=%.200r",
+                    one.job_id, one.attempt, one.ending, status_of[one.job_id], self.worker_id, one.error,
+                )  # fmt: skip
+            else:
+                logger.warning(
+                    "action=fenced job=%s attempt=%s ending=%s worker=%s: the lease was lost, nothing was recorded",
+                    one.job_id, one.attempt, one.ending, self.worker_id,
+                )  # fmt: skip

@@ -1,0 +1,88 @@
+"""The scheduler process: waits to be elected, then carries out the leader's duties until it is not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+
+import psycopg
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from scheduler import metrics
+from scheduler.duties import DUTIES, Duty
+from scheduler.leader import Leadership, LeadershipLost, acting
+
+logger = logging.getLogger(__name__)
+
+CONFIRM_S = 1.0
+AWAY_S = 1.0
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
+
+
+class Scheduler:
+    """`run()` returns after `stop.set()`, which signal handlers call."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.leadership = Leadership(settings.DATABASE_DIRECT_DSN, self.name)
+
+    def run(self) -> None:
+        logger.info("action=start scheduler=%s", self.name)
+        while not self.stop.is_set():
+            try:
+                self._campaign_and_lead()
+            except DATABASE_AWAY as error:
+                logger.warning("action=database_away scheduler=%s error=%s", self.name, str(error).strip())
+                self.stop.wait(AWAY_S)
+            finally:
+                connection.close()
+        logger.info("action=stopped scheduler=%s", self.name)
+
+    def _campaign_and_lead(self) -> None:
+        """One wait for the lock; when it is won, the whole term. However a term ends, its session ends too."""
+        term = None
+        try:
+            term = self.leadership.campaign()
+            if term is not None:
+                self._lead(term)
+        except LeadershipLost as lost:
+            logger.warning("action=deposed scheduler=%s term=%s reason=%s", self.name, term, lost)
+        finally:
+            metrics.IS_LEADER.set(0)
+            if term is not None or self.stop.is_set():
+                self.leadership.resign()
+
+    def _lead(self, term: int) -> None:
+        metrics.IS_LEADER.set(1)
+        due_at = {duty.name: 0.0 for duty in DUTIES}
+        confirmed_at = 0.0
+        while not self.stop.is_set():
+            now = time.monotonic()
+            if now - confirmed_at >= CONFIRM_S:
+                self.leadership.confirm(term)
+                confirmed_at = now
+            for duty in DUTIES:
+                if due_at[duty.name] <= now:
+                    self._carry_out(duty, term)
+                    due_at[duty.name] = now + duty.every_s
+            self.stop.wait(max(0.0, min(due_at.values()) - time.monotonic()))
+
+    def _carry_out(self, duty: Duty, term: int) -> None:
+        """One run of one duty. A failing duty is logged and does not keep the others from running."""
+        try:
+            with metrics.DUTY_SECONDS.labels(duty.name).time(), acting(term):
+                rows = duty.run(f"leader:{self.name}")
+        except (LeadershipLost, *DATABASE_AWAY):
+            raise
+        except Exception:
+            logger.exception("action=duty_failed duty=%s term=%s", duty.name, term)
+            return
+        if rows:
+            metrics.DUTY_ROWS.labels(duty.name).inc(rows)
+            logger.info("action=duty duty=%s rows=%s term=%s", duty.name, rows, term)

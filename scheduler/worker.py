@@ -1,0 +1,203 @@
+"""The worker process: an event loop that claims jobs, runs each in a process of its own and records how it ended.
+
+Side tasks, each a method: listen (NOTIFY as a hint), beat (leases and heartbeat), claim, record. If one
+of them dies, the worker stops: a supervisor starts a new one. Claims and endings go through one
+database thread, heartbeats through another, so that a slow write cannot cost a lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import psycopg
+from django.conf import settings
+
+from jobs import claims, notify, output
+from jobs.claims import Claimed
+from jobs.executors.process import JobProcesses
+from scheduler import registry
+from scheduler.database_thread import DATABASE_AWAY, DatabaseThread
+from scheduler.pool import Pool
+from scheduler.recorder import Recorder
+
+logger = logging.getLogger(__name__)
+
+AWAY_S = 1.0
+JITTER = 0.1
+
+
+class WorkerBroken(Exception):
+    """Job processes can no longer be started here; a new worker must take over."""
+
+
+class Worker:
+    """`run()` returns after `request_stop()`, once its jobs ended or were handed back."""
+
+    def __init__(self, *, types: Sequence[str], concurrency: int, grace_s: float) -> None:
+        self.id = str(uuid.uuid4())
+        self.types = list(types)
+        self.grace_s = grace_s
+        self._stopping = asyncio.Event()
+        self._hint = asyncio.Event()
+        self._work_database = DatabaseThread("work")
+        self._beat_database = DatabaseThread("beat")
+        self._recorder = Recorder(self.id, self._work_database)
+        self._processes = JobProcesses()
+        self._pool = Pool(concurrency, self._processes, on_line=self._note_line, on_end=self._recorder.finish)
+
+    def request_stop(self) -> None:
+        """First call: stop gently. Second call: hand running jobs back at once."""
+        if self._stopping.is_set():
+            self._pool.hand_back_all()
+        self._stopping.set()
+
+    async def run(self) -> None:
+        logger.info(
+            "action=start worker=%s slots=%s types=%s", self.id, self._pool.size, ",".join(self.types)
+        )
+        await self._until_database_answers()
+        claiming = self._side_task(self._claim_forever())
+        others = [self._side_task(task) for task in (self._listen(), self._beat(), self._recorder.run())]
+        ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._pool.broken)]
+        watched: set[asyncio.Task[Any]] = {claiming, *ends, *others}
+        try:
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._shut_down(claiming, others)
+        for end in ends:
+            end.cancel()
+        for task in (claiming, *others):
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        if self._pool.broken.is_set():
+            raise WorkerBroken
+
+    def _side_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(work)
+
+    async def _until_database_answers(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._work_database.call(registry.register, self.id, self._pool.size)
+                return
+            except DATABASE_AWAY as error:
+                logger.warning("action=database_away worker=%s error=%s", self.id, str(error).strip())
+                await asyncio.sleep(AWAY_S)
+
+    async def _shut_down(self, claiming: asyncio.Task[None], others: list[asyncio.Task[None]]) -> None:
+        """Claim nothing more, let jobs end, write their endings; leases are renewed until the last one is written."""
+        self._stopping.set()
+        logger.info(
+            "action=stopping worker=%s running=%s grace_s=%s", self.id, len(self._pool.held), self.grace_s
+        )
+        await asyncio.wait([claiming])
+        await self._pool.drain(self.grace_s)
+        recording = others[-1]
+        if not recording.done():
+            drained = asyncio.create_task(self._recorder.drained())
+            await asyncio.wait(
+                [drained, recording], timeout=settings.LEASE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            drained.cancel()
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        await self._say_goodbye()
+        logger.info("action=stopped worker=%s", self.id)
+
+    async def _say_goodbye(self) -> None:
+        try:
+            await self._work_database.call(registry.mark_stopped, self.id)
+        except DATABASE_AWAY:
+            logger.warning("action=database_away worker=%s: not marked as stopped", self.id)
+        for database in (self._work_database, self._beat_database):
+            await database.close()
+        await asyncio.to_thread(self._processes.close)
+
+    async def _claim_forever(self) -> None:
+        while not self._stopping.is_set():
+            self._hint.clear()
+            self._pool.freed.clear()
+            asked = self._pool.free
+            claimed = await self._claim(asked) if asked else []
+            if not asked or len(claimed) < asked:
+                # A full pool waits for a slot. Fewer jobs than asked for: the queue is empty (for these
+                # types), and slots that come free change nothing.
+                await self._wait_for(self._hint if asked else self._pool.freed)
+
+    async def _claim(self, limit: int) -> list[Claimed]:
+        try:
+            jobs = await self._work_database.call(self._claim_and_tell, limit)
+        except DATABASE_AWAY as error:
+            logger.warning("action=database_away worker=%s error=%s", self.id, str(error).strip())
+            await asyncio.sleep(AWAY_S)
+            return []
+        for job in jobs:
+            self._pool.start(job)
+        return jobs
+
+    def _claim_and_tell(self, limit: int) -> list[Claimed]:
+        jobs = claims.claim(worker_id=self.id, types=self.types, limit=limit, lease_s=settings.LEASE_S)
+        notify.changed(job.org_id for job in jobs)
+        return jobs
+
+    async def _wait_for(self, event: asyncio.Event) -> None:
+        """Until the event, the stop or the next poll, whichever is first."""
+        waits = [asyncio.create_task(one.wait()) for one in (event, self._stopping)]
+        poll_s = settings.POLL_S * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads the polls
+        await asyncio.wait(waits, timeout=poll_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _listen(self) -> None:
+        """Hints from NOTIFY, on a direct connection of its own. After a reconnect everything is looked at."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    settings.DATABASE_DIRECT_DSN, autocommit=True, connect_timeout=5
+                ) as session:
+                    for channel in (notify.JOBS_CHANNEL, notify.CANCEL_CHANNEL):
+                        await session.execute(f"LISTEN {channel}")
+                    self._hint.set()
+                    async for message in session.notifies():
+                        self._heed(message.channel, message.payload)
+            except psycopg.Error as error:
+                logger.warning("action=listen_lost worker=%s error=%s", self.id, str(error).strip())
+            await asyncio.sleep(AWAY_S)
+
+    def _heed(self, channel: str, payload: str) -> None:
+        if channel == notify.CANCEL_CHANNEL and payload.isdigit():
+            self._pool.cancel(int(payload))
+        else:
+            self._hint.set()
+
+    async def _beat(self) -> None:
+        while True:
+            pause_s = settings.HEARTBEAT_S
+            held = [*self._pool.held, *self._recorder.held]
+            status = "stopping" if self._stopping.is_set() else "active"
+            try:
+                mine = await self._beat_database.call(
+                    claims.renew, worker_id=self.id, held=held, lease_s=settings.LEASE_S, status=status
+                )
+            except DATABASE_AWAY as error:
+                logger.warning("action=heartbeat_missed worker=%s error=%s", self.id, str(error).strip())
+                pause_s = min(AWAY_S, pause_s)
+            else:
+                self._compare(held, mine)
+            await asyncio.sleep(pause_s)
+
+    def _compare(self, held: Sequence[tuple[int, int]], mine: dict[int, bool]) -> None:
+        for job_id, attempt in held:
+            if job_id not in mine:
+                self._pool.give_up(job_id, attempt)
+            elif mine[job_id]:
+                self._pool.cancel(job_id)
+
+    def _note_line(self, job: Claimed, seq: int, stream: str, text: str) -> None:
+        self._recorder.line(job.org_id, output.Line(job.id, job.attempt, seq, stream, text))

@@ -1,0 +1,109 @@
+"""The election: one leader, terms that only grow, and no write of a term that is over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.db import connection
+from django.utils import timezone
+from psycopg.conninfo import make_conninfo
+
+from jobs.models import SchedulerLeader
+from scheduler.leader import STALE_S, Leadership, LeadershipLost, acting
+from tests.processes import database_url
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def seats() -> Iterator[list[Leadership]]:
+    made = [Leadership(make_conninfo(database_url()), f"host:{number}:x") for number in range(2)]
+    yield made
+    for seat in made:
+        seat.resign()
+
+
+def test_one_leads_and_the_other_waits(seats: list[Leadership]) -> None:
+    first, second = seats
+    assert first.campaign() == 1
+    assert second.campaign() is None
+    first.confirm(1)
+
+
+def test_a_resigned_leader_is_followed_by_a_new_term(seats: list[Leadership]) -> None:
+    first, second = seats
+    first.campaign()
+    first.resign()
+    assert second.campaign() == 2
+    assert SchedulerLeader.objects.get().worker_id == second.name
+
+
+def test_a_standby_that_waits_is_woken_by_the_end_of_the_leaders_session(seats: list[Leadership]) -> None:
+    first, second = seats
+    first.campaign()
+    terms: list[int | None] = []
+
+    def wait_for_lock() -> None:
+        while not terms or terms[-1] is None:
+            terms.append(second.campaign())
+
+    waiting = threading.Thread(target=wait_for_lock)
+    waiting.start()
+    end_session_of(first)
+    waiting.join(timeout=10)
+    assert terms[-1] == 2
+    with pytest.raises(LeadershipLost):
+        first.confirm(1)
+
+
+def test_writes_of_an_old_term_are_refused(seats: list[Leadership]) -> None:
+    first, second = seats
+    old = first.campaign()
+    first.resign()
+    second.campaign()
+    assert old is not None
+    with pytest.raises(LeadershipLost), acting(old):
+        pytest.fail("the body of an old term ran")
+
+
+def test_a_new_term_waits_for_a_write_of_the_old_one(seats: list[Leadership]) -> None:
+    first, second = seats
+    old = first.campaign()
+    assert old is not None
+    terms: list[int | None] = []
+    with acting(old):
+        first.resign()
+        thread = threading.Thread(target=lambda: terms.append(second.campaign()))
+        thread.start()
+        wait_until(lambda: waiting_for_a_lock("host:1:x"), 10, "the new leader waits for the old write")
+        assert terms == []
+    thread.join(timeout=10)
+
+
+def test_a_leader_that_is_silent_for_long_is_deposed(seats: list[Leadership]) -> None:
+    first, second = seats
+    first.campaign()
+    SchedulerLeader.objects.update(last_seen=timezone.now() - timedelta(seconds=STALE_S + 1))
+    assert second.campaign() is None
+    wait_until(lambda: second.campaign() == 2, 10, "the standby leads")
+
+
+def end_session_of(seat: Leadership) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [seat.name]
+        )
+        assert cursor.fetchall() == [(True,)]
+
+
+def waiting_for_a_lock(name: str) -> bool:
+    with psycopg.connect(make_conninfo(database_url()), autocommit=True) as session:
+        row = session.execute(
+            "SELECT wait_event_type FROM pg_stat_activity WHERE application_name = %s", [name]
+        ).fetchone()
+    return row is not None and row[0] == "Lock"
