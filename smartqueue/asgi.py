@@ -1,0 +1,63 @@
+"""ASGI entry point: pages, API and static files over HTTP, live pages over websockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+from smartqueue.startup import start_database
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartqueue.settings")
+start_database()
+django_application = get_asgi_application()
+
+# Only now: these import models.
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
+from servestatic import ServeStaticASGI  # noqa: E402
+
+import analytics.live  # noqa: E402
+import jobs.live  # noqa: E402
+
+
+def _with_static_files(application: Any) -> Any:
+    """Files that `collectstatic` gathered; straight from their sources while developing."""
+    if settings.DEBUG or not settings.STATIC_ROOT.is_dir():
+        return ASGIStaticFilesHandler(application)
+    return ServeStaticASGI(
+        application, root=settings.STATIC_ROOT, prefix=settings.STATIC_URL, allow_all_origins=False
+    )
+
+
+async def _lifespan(
+    scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    while True:
+        phase = (await receive())["type"]
+        await send({"type": f"{phase}.complete"})
+        if phase == "lifespan.shutdown":
+            return
+
+
+# The socket of a page has the page's own path behind /live; any other is refused.
+sockets = URLRouter(
+    [
+        path("live/dashboard/", URLRouter([*jobs.live.sockets, *analytics.live.sockets])),
+        re_path("", WebsocketDenier.as_asgi()),
+    ]
+)
+
+application = ProtocolTypeRouter(
+    {
+        "http": _with_static_files(django_application),
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
+        "lifespan": _lifespan,
+    }
+)

@@ -1,0 +1,90 @@
+"""What probes ask: `/healthz` (the process answers), `/readyz` (it can do its work), `/metrics`, and `/`.
+
+The readiness check opens a connection of its own: a pool that is busy must not take the process out of
+service.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import psycopg
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_prometheus.exports import ExportToDjangoView
+
+from analytics import collectors
+from analytics.deadline import Deadline
+
+WAIT_S = 3.0
+CONNECT_TIMEOUT_S = 2
+
+Missing = dict[str, str]
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200, or 503 with what is missing, within `WAIT_S` whatever the database does."""
+    missing = what_is_missing()
+    if not missing:
+        return JsonResponse({"status": "ready"})
+    error = {
+        "code": "not_ready",
+        "message": " ".join(missing.values()),
+        "fields": {name: [sentence] for name, sentence in missing.items()},
+    }
+    return JsonResponse({"status": "not ready", "missing": list(missing), "error": error}, status=503)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The registry of this process, with the queue's numbers out of the database."""
+    collectors.register()
+    return ExportToDjangoView(request)
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect("/dashboard/")
+
+
+def what_is_missing() -> Missing:
+    """{what: a sentence about it}; empty when everything is there."""
+    try:
+        return _check.result(WAIT_S)
+    except TimeoutError:
+        return {"database": f"The database does not answer within {WAIT_S:g} s."}
+
+
+def _look() -> Missing:
+    parameters: dict[str, Any] = {**connection.get_connection_params(), "connect_timeout": CONNECT_TIMEOUT_S}
+    try:
+        with psycopg.connect(**parameters, autocommit=True) as session:
+            rows = session.execute("SELECT app, name FROM django_migrations").fetchall()
+    except psycopg.errors.UndefinedTable:
+        rows = []
+    except psycopg.Error:
+        return {"database": "The database cannot be reached."}
+    waiting = _migrations_on_disk() - {(app, name) for app, name in rows}
+    if not waiting:
+        return {}
+    return {"migrations": f"The database lacks {len(waiting)} migration(s): run `manage.py migrate`."}
+
+
+@functools.cache
+def _migrations_on_disk() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None, ignore_no_migrations=True).disk_migrations)
+
+
+_check = Deadline(_look, "readyz")

@@ -1,0 +1,13 @@
+"""Paths of logging in and out; the site includes them at "dashboard/"."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from smartqueue.pages import LoginPage
+
+urlpatterns = [
+    path("login/", LoginPage.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]

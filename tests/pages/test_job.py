@@ -1,0 +1,165 @@
+"""The page of one job: state, facts, output, attempts, result, and cancelling it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobs import claims, job_page_selectors, output
+from jobs.claims import Ending
+from jobs.models import Job, Worker
+from orgs.models import User
+from tests.pages.conftest import Browse
+
+Submit = Callable[..., Job]
+SHELL = {"type": "shell", "payload": {"command": "true"}}
+
+
+def claim(job: Job) -> claims.Claimed:
+    claimed = claims.claim(worker_id="w1", types=[job.type], limit=1, lease_s=60)
+    assert [one.id for one in claimed] == [job.pk]
+    return claimed[0]
+
+
+def finish(job: Job, ending: Ending, **values: Any) -> None:
+    job.refresh_from_db()
+    assert claims.finish(worker_id="w1", ended=[claims.Finish(job.pk, job.attempt, ending, **values)])
+
+
+@pytest.fixture
+def job(bob: User, submit: Submit) -> Job:
+    Worker.objects.create(worker_id="w1", hostname="node-7", pid=42, concurrency=4)
+    return submit(bob, name="the job", max_retries=1, **SHELL)
+
+
+def section(html: str, name: str) -> str:
+    return html.split(f'id="job-{name}"')[1].split("</section>", maxsplit=1)[0]
+
+
+def test_a_waiting_job(browse: Browse, bob: User, job: Job) -> None:
+    page = browse(bob).get(f"/dashboard/jobs/{job.pk}/").text
+    assert "ready, waiting for a worker" in page
+    assert "Output appears here line by line once the job runs." in page
+    assert "There is no result yet." in page
+    assert "No attempt has ended yet." in page
+    assert "submitted" in section(page, "timeline")
+    assert "by bob" in section(page, "timeline")
+    assert "0 of 2" in section(page, "facts")
+
+
+def test_a_dead_letter_shows_its_attempts_and_errors(browse: Browse, bob: User, job: Job) -> None:
+    claim(job)
+    finish(job, "failed", runtime_ms=1500.0, error="first <error>", retry_delay_s=0.0)
+    assert claims.promote_due(actor="test")
+    claim(job)
+    finish(job, "timeout", runtime_ms=65_000.0, error="second error", retry_delay_s=0.0)
+    page = browse(bob).get(f"/dashboard/jobs/{job.pk}/").text
+    attempts = section(page, "attempts")
+    assert "first &lt;error&gt;" in attempts
+    assert "second error" in attempts
+    assert "1.5 s" in attempts
+    assert "1 min 5 s" in attempts
+    assert "node-7:42" in attempts
+    assert "dead letter" in page
+    assert "There is no result: the job failed, see its attempts." in page
+    assert f"/dashboard/jobs/{job.pk}/cancel/" not in page
+
+
+def test_output_is_shown_by_attempt_and_escaped(browse: Browse, bob: User, job: Job) -> None:
+    lines = [("system", "starting"), ("stdout", "<b>hello</b>"), ("stderr", "careful")]
+    output.append([output.Line(job.pk, 1, number, *line) for number, line in enumerate(lines, start=1)])
+    output.append([output.Line(job.pk, 2, 1, "stdout", "again")])
+    shown = section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "output")
+    assert re.findall(r'line-(\w+)">(.*)\n', shown) == [
+        ("system", "starting"),
+        ("stdout", "&lt;b&gt;hello&lt;/b&gt;"),
+        ("stderr", "careful"),
+        ("stdout", "again"),
+    ]
+    assert re.findall(r"Attempt \d", shown) == ["Attempt 1", "Attempt 2"]
+
+
+def test_long_output_shows_its_end_and_the_way_to_the_rest(browse: Browse, bob: User, job: Job) -> None:
+    number = job_page_selectors.LAST_LINES + 2
+    output.append([output.Line(job.pk, 1, seq, "stdout", f"line {seq}.") for seq in range(1, number)])
+    output.append([output.Line(job.pk, 1, number, "stdout", "y" * 5000)])
+    shown = section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "output")
+    assert "line 2." not in shown
+    assert "line 3." in shown
+    assert "y" * 2000 in shown
+    assert "y" * 2001 not in shown
+    assert f'href="/jobs/{job.pk}/output"' in shown
+
+
+@pytest.mark.parametrize(
+    ("result", "cells"),
+    [
+        (
+            {"rows": [{"species": "setosa", "n": 50}], "columns": ["species", "n"]},
+            ["<td>setosa</td>", ">50</td>"],
+        ),
+        (
+            {"rows": [["setosa", 0.123456789]], "columns": ["species", "share"]},
+            ["<td>setosa</td>", ">0.123457</td>"],
+        ),
+        ({"scores": {"accuracy": 0.97, "f1": 1}}, ["<td>accuracy</td>", ">0.97</td>", ">1</td>"]),
+    ],
+)
+def test_simple_results_are_tables(
+    browse: Browse, bob: User, job: Job, result: dict[str, Any], cells: list[str]
+) -> None:
+    claim(job)
+    finish(job, "done", runtime_ms=10.0, result=result)
+    shown = section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "result")
+    assert [cell for cell in cells if cell not in shown] == []
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"rows": [{"a": {"deep": 1}}]},
+        {"rows": [["a", "b"]], "columns": ["a"]},
+        {"rows": [[1]], "columns": "a"},
+        {"rows": "text", "scores": {"x": [1]}},
+        {"rows": [1]},
+        [1, 2],
+        "plain text </pre>",
+        42,
+        False,
+    ],
+)
+def test_other_results_are_json_only(browse: Browse, bob: User, job: Job, result: Any) -> None:
+    claim(job)
+    finish(job, "done", runtime_ms=10.0, result=result)
+    shown = section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "result")
+    assert "<table" not in shown
+    assert '<details id="result-json" open>' in shown
+    assert shown.count("</pre>") == 1
+
+
+def test_cancelling_asks_first(browse: Browse, bob: User, job: Job) -> None:
+    client, path = browse(bob), f"/dashboard/jobs/{job.pk}/cancel/"
+    assert path in client.get(f"/dashboard/jobs/{job.pk}/").text
+    assert "Cancel “the job”?" in client.get(path).text
+    job.refresh_from_db()
+    assert job.status == "queued"
+    assert client.post(path).headers["Location"] == f"/dashboard/jobs/{job.pk}/"
+    job.refresh_from_db()
+    assert job.status == "cancelled"
+    assert client.get(path).headers["Location"] == f"/dashboard/jobs/{job.pk}/"
+    refused = client.post(path)
+    assert refused.status_code == 409
+    assert "cancelled already" in refused.text
+
+
+def test_cancelling_a_running_job_asks_its_worker(browse: Browse, alice: User, job: Job) -> None:
+    claim(job)
+    client = browse(alice)
+    assert "Its worker is asked to stop it" in client.get(f"/dashboard/jobs/{job.pk}/cancel/").text
+    client.post(f"/dashboard/jobs/{job.pk}/cancel/")
+    page = client.get(f"/dashboard/jobs/{job.pk}/").text
+    assert "a stop was requested" in page
+    assert f"/dashboard/jobs/{job.pk}/cancel/" not in page
