@@ -1,0 +1,97 @@
+"""The parts of docs/ that are drawn from the code; tests hold the files equal to what is drawn here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smartqueue import settings
+from smartqueue.env import READ, Variable
+
+CONFIGURATION_HEAD = """\
+# Configuration
+
+Every setting comes from the environment. A value that cannot be used stops the process at start with the
+name of the variable and what was expected. Secrets can also be given as files: `NAME_FILE` holds the path.
+
+This table is written by `make docs` from `smartqueue/settings.py`.
+
+| variable | accepts | default | meaning |
+|---|---|---|---|
+"""
+
+STATES_HEAD = """\
+# States of a job
+
+Written by `make docs` from `jobs/states.py`, the one place that says what may follow what.
+
+| status | meaning |
+|---|---|
+"""
+
+
+API_HEAD = """\
+# REST API
+
+Written by `make docs` from the OpenAPI schema, which the server gives at `/schema`; `/docs` is an explorer for it that
+loads nothing from elsewhere. This page says what the schema does not.
+
+- All bodies are JSON. Paths are written exactly as they are, with or without a slash at the end.
+- Log in with `POST /auth/login` and send `Authorization: Bearer TOKEN`. Tokens live for `expires_in` seconds.
+- Errors have one shape, `{"error": {"code", "message", "fields"?}}`; `fields` maps dotted field names to sentences.
+- What belongs to another organisation does not exist for you: 404. What your role does not allow: 403.
+- Lists are pages: follow `next`. 429 and 503 carry `Retry-After`.
+- `POST /jobs/` takes an `Idempotency-Key` header (or the field): the same key and body again returns the first job with
+  200, the same key with another body 409.
+- A prediction without any history is `base x context factor`: base 400 ms for `http`, 1500 for `shell`, 3000 for `etl`,
+  12000 for `ml`, 3000 for anything else; the factor lies between 0.7 and 1.3 and comes from the last three job types
+  (`http` -0.1 each, `shell` -0.05, `etl` +0.05, `ml` +0.1). `priority = 1 / (1 + predicted_ms / 3000)`; 0.5 when no
+  model is active.
+
+| | path | what it does |
+|---|---|---|
+"""
+
+API_TAIL = """\
+
+Outside the schema: `/healthz` (the process is alive), `/readyz` (database and migrations), `/metrics` (Prometheus).
+"""
+
+
+def drawn() -> dict[Path, str]:
+    """{file: what it must contain}."""
+    folder = settings.BASE_DIR / "docs"
+    return {
+        folder / "configuration.md": configuration(),
+        folder / "states.md": states(),
+        folder / "api.md": api(),
+    }
+
+
+def configuration() -> str:
+    return CONFIGURATION_HEAD + "".join(_row(variable) for _, variable in sorted(READ.items()))
+
+
+def states() -> str:
+    from jobs.states import MEANING, mermaid
+
+    rows = "".join(f"| `{status}` | {meaning} |\n" for status, meaning in MEANING.items())
+    return f"{STATES_HEAD}{rows}\n```mermaid\n{mermaid()}```\n"
+
+
+def api() -> str:
+    from drf_spectacular.generators import SchemaGenerator
+
+    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    rows = [
+        f"| {method.upper()} | `{path}` | {operation.get('summary', '')} |\n"
+        for path, methods in sorted(paths.items())
+        for method, operation in methods.items()
+    ]
+    return API_HEAD + "".join(rows) + API_TAIL
+
+
+def _row(variable: Variable) -> str:
+    default = (
+        f"`{variable.default}`" if variable.default and not variable.secret else variable.default or "none"
+    )
+    return f"| `{variable.name}` | {variable.accepts} | {default} | {variable.meaning} |\n"
