@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -109,7 +110,7 @@ def _check_times(claims: dict[str, Any], *, now: float, leeway_s: float) -> None
 
 def _time(claims: dict[str, Any], name: str) -> float:
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value in (math.inf, -math.inf):
         raise InvalidToken(f"{name} must be a number.")
     return value
 

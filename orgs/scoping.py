@@ -23,18 +23,14 @@ else:
     _APIView = object
 
 M = TypeVar("M", bound=models.Model)
+Rows = TypeVar("Rows", bound=models.QuerySet[Any])
 
 
 class OrgQuerySet(models.QuerySet[M]):
     """Rows of a model that has `org`."""
 
     def for_user(self, user: User | AnonymousUser) -> OrgQuerySet[M]:
-        """Every row for a platform admin, the org's rows for a member, none for anybody else."""
-        if not isinstance(user, User) or not user.is_active:
-            return self.none()
-        if user.is_platform_admin:
-            return self.all()
-        return self.filter(org_id=user.org_id) if user.org_id else self.none()
+        return scoped(self, user)
 
 
 def rows_for_user(model: type[M], user: User | AnonymousUser) -> models.QuerySet[M]:
@@ -42,12 +38,12 @@ def rows_for_user(model: type[M], user: User | AnonymousUser) -> models.QuerySet
     return scoped(model._default_manager.all(), user)
 
 
-def scoped(rows: models.QuerySet[M], user: User | AnonymousUser) -> models.QuerySet[M]:
-    """Those of `rows` that `user` may see; see `rows_for_user`."""
+def scoped(rows: Rows, user: User | AnonymousUser) -> Rows:
+    """Those of `rows` that `user` may see: all for a platform admin, the org's for a member, else none."""
     if not isinstance(user, User) or not user.is_active:
         return rows.none()
     if user.is_platform_admin:
-        return rows
+        return rows.all()
     field = org_field(rows.model)
     return rows.filter(**{field: user.org_id}) if field and user.org_id else rows.none()
 

@@ -35,9 +35,6 @@ def job_form(user: User, **changed: Any) -> dict[str, Any]:
     return {**JOB, **inline(0), "user": user.pk, **changed}
 
 
-# Forms
-
-
 def test_selects_offer_the_own_rows(admin_of_ours: Client, ours: World) -> None:
     for path in ("/admin/jobs/job/add/", f"/admin/jobs/job/{ours.job.pk}/change/"):
         answer = admin_of_ours.get(path)
@@ -108,9 +105,6 @@ def test_inlines_show_and_take_the_own_rows(admin_of_ours: Client, ours: World, 
     assert JobEvent.objects.get(pk=FOREIGN_ID).new_status == ""
 
 
-# Lists
-
-
 def test_list_filters_offer_the_own_rows(admin_of_ours: Client, platform: Client) -> None:
     own, all_of_them = (browser.get("/admin/jobs/job/") for browser in (admin_of_ours, platform))
     assert own.status_code == 200
@@ -157,9 +151,6 @@ def test_search_across_a_relation_stays_inside(admin_of_ours: Client) -> None:
     assert "ours-job" in admin_of_ours.get("/admin/jobs/job/?q=alice").content.decode()
 
 
-# Autocomplete
-
-
 def complete(browser: Client, term: str = "", field: str = "job") -> Any:
     query = {"app_label": "jobs", "model_name": "executionlog", "field_name": field, "term": term}
     return browser.get("/admin/autocomplete/", query)
@@ -176,9 +167,6 @@ def test_autocomplete_offers_the_own_rows(admin_of_ours: Client, platform: Clien
 @pytest.mark.parametrize("field", ["org", "job_id", "id", "nothing", ""])
 def test_autocomplete_of_other_fields_is_refused(admin_of_ours: Client, field: str) -> None:
     assert complete(admin_of_ours, field=field).status_code == 403
-
-
-# Deletion
 
 
 def delete(browser: Client, job: Job, **form: Any) -> Any:
@@ -230,9 +218,6 @@ def test_bulk_deletion_passes_over_a_strangers_row(admin_of_ours: Client, ours: 
     assert list(Job.objects.values_list("pk", flat=True)) == [FOREIGN_ID]
 
 
-# History
-
-
 def test_history_shows_the_deeds_of_the_own_people(admin_of_ours: Client, ours: World, theirs: World) -> None:
     kind = ContentType.objects.get_for_model(Job)
     entry = {"content_type": kind, "object_id": ours.job.pk, "object_repr": "x", "action_flag": 2}
@@ -252,9 +237,6 @@ def test_own_entries_from_an_earlier_organisation_stay_there(theirs: World, ours
         answer = browser.get(path)
         assert answer.status_code == 200
         assert "SECRET-entry" not in answer.content.decode()
-
-
-# Registration refuses what cannot be made safe
 
 
 class RawIdAdmin(OrgScopedAdmin):
@@ -305,9 +287,6 @@ def test_unsafe_inlines_are_refused() -> None:
 
     with pytest.raises(ImproperlyConfigured, match="raw_id_fields"):
         RawIdInline(Job, SmartQueueAdminSite())
-
-
-# The members' door
 
 
 def test_a_member_with_the_right_but_not_the_role_stays_outside(ours: World, bob: User) -> None:

@@ -21,8 +21,12 @@ CLAIMS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def decode(token: str, *, secrets: tuple[str, ...] = (SECRET,), now: float = NOW + 1) -> dict[str, Any]:
-    return jwt.decode(token, secrets=secrets, issuer="smartqueue", audience="smartqueue", now=now)
+def decode(
+    token: str, *, secrets: tuple[str, ...] = (SECRET,), now: float = NOW + 1, leeway_s: float = 5
+) -> dict[str, Any]:
+    return jwt.decode(
+        token, secrets=secrets, issuer="smartqueue", audience="smartqueue", now=now, leeway_s=leeway_s
+    )
 
 
 def by_hand(header: Any, claims: Any = CLAIMS, secret: str = SECRET) -> str:
@@ -171,7 +175,7 @@ def test_each_required_claim_is_required(name: str) -> None:
     "changed",
     [
         {"iss": "other"}, {"aud": "other"}, {"aud": ["other"]}, {"aud": None}, {"sub": 7}, {"jti": None},
-        {"exp": "soon"}, {"exp": True}, {"exp": None}, {"exp": []}, {"iat": "then"}, {"nbf": {}},
+        {"exp": "soon"}, {"exp": True}, {"exp": None}, {"exp": []}, {"iat": "then"}, {"iat": True}, {"nbf": {}},
     ],
 )  # fmt: skip
 def test_wrong_claims_are_refused(changed: dict[str, Any]) -> None:
@@ -187,7 +191,7 @@ def test_one_of_several_audiences_is_enough() -> None:
     "payload",
     [
         b"[]", b"null", b"", b"\xff", b"{", b"{'a': 1}", b'{"exp": NaN}', b"[" * 2000, b'{"a":' * 500,
-        b'{"exp": 1, "exp": 2}', b'{"exp": ' + b"9" * 3000 + b"}", b'{"exp": 1e999}',
+        b'{"exp": ' + b"9" * 3000 + b"}",
     ],
 )  # fmt: skip
 def test_signed_nonsense_is_refused(payload: bytes) -> None:
@@ -195,11 +199,19 @@ def test_signed_nonsense_is_refused(payload: bytes) -> None:
         decode(by_hand(HEADER, payload))
 
 
+@pytest.mark.parametrize(("old", "new"), [('"sub": "7"', '"sub": "7", "sub": "8"'), (str(NOW + 60), "1e999")])
+def test_claims_with_two_meanings_or_without_end_are_refused(old: str, new: str) -> None:
+    text = json.dumps(CLAIMS)
+    assert decode(by_hand(HEADER, text.encode())) == CLAIMS
+    with pytest.raises(jwt.InvalidToken):
+        decode(by_hand(HEADER, text.replace(old, new).encode()))
+
+
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
 @pytest.mark.parametrize("value", [10**400, -(10**400), 1e308])
 def test_huge_times_raise_nothing_else(name: str, value: float) -> None:
     with contextlib.suppress(jwt.InvalidToken):
-        assert decode(by_hand(HEADER, {**CLAIMS, name: value}))[name] == value
+        assert decode(by_hand(HEADER, {**CLAIMS, name: value}), leeway_s=0.5)[name] == value
 
 
 def test_a_token_is_never_longer_than_4_kib() -> None:

@@ -1,0 +1,47 @@
+"""The OpenAPI schema of accounts and organisations says what the views do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from orgs.urls import urlpatterns
+
+PATHS = {
+    "/auth/register": "post", "/auth/login": "post", "/auth/users": "get", "/orgs/": "post",
+    "/orgs/me": "get", "/orgs/me/members": "get", "/orgs/{org_id}/invite": "post",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    GENERATOR_STATS.reset()
+    made = SchemaGenerator(patterns=urlpatterns).get_schema(public=True)
+    assert not GENERATOR_STATS, "drf-spectacular had to guess"
+    return made
+
+
+def test_it_is_valid_and_has_every_path(schema: Any) -> None:
+    validate_schema(schema)
+    assert {path: next(iter(methods)) for path, methods in schema["paths"].items()} == PATHS
+
+
+@pytest.mark.parametrize(("path", "method"), PATHS.items())
+def test_every_error_has_the_one_shape(schema: Any, path: str, method: str) -> None:
+    responses = schema["paths"][path][method]["responses"]
+    errors = {status: answer for status, answer in responses.items() if status >= "400"}
+    assert "503" in errors
+    for answer in errors.values():
+        content = answer["content"]["application/json"]["schema"]
+        assert content == {"$ref": "#/components/schemas/Error"}
+
+
+def test_bearer_tokens_and_sessions_are_named(schema: Any) -> None:
+    schemes = schema["components"]["securitySchemes"]
+    assert (schemes["bearerAuth"]["type"], schemes["bearerAuth"]["scheme"]) == ("http", "bearer")
+    assert {"bearerAuth": []} in schema["paths"]["/orgs/me"]["get"]["security"]
+    assert schema["paths"]["/auth/login"]["post"].get("security", [{}]) == [{}]
