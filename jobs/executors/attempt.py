@@ -26,6 +26,10 @@ _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 Fields = dict[str, Any]
 
 
+class NotStarted(OSError):
+    """The job's process could not be started."""
+
+
 class Attempt:
     """Made by `open`; ends with `close`, which leaves nothing of the job behind."""
 
@@ -60,13 +64,18 @@ class Attempt:
         self._writer.write(request)
 
     async def follow(self) -> Fields:
-        """Wait for the job's outcome, or for its end without one; as fields of an Outcome."""
+        """Wait for the job's outcome, or for its end without one; as fields of an Outcome.
+
+        Raises NotStarted when the other end is gone before there was a job.
+        """
         async for message in self._messages():
             match message:
                 case {"outcome": dict(fields)}:
                     return fields
                 case {"exit": int(code)}:
                     return _crashed(code)
+        if self._job is None:
+            raise NotStarted(NotStarted.__doc__)
         return _crashed(None)
 
     def terminate(self) -> bool:
@@ -109,7 +118,7 @@ class Attempt:
                     if "gone" in message:
                         return
         if self._job is not None:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._job, signal.SIGKILL)
 
     async def _drain(self) -> None:
@@ -153,7 +162,7 @@ def _parsed(line: bytes) -> Any:
 
 def _crashed(exit_code: int | None) -> Fields:
     if exit_code is None:
-        error = "The processes of the job were killed from outside, or could not be started."
+        error = "The processes of the job were killed from outside."
     elif exit_code >= 0:
         error = f"The job's process ended with exit code {exit_code} before it reported a result."
     else:

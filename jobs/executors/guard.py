@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import socket
+import traceback
 from typing import NoReturn
 
 from jobs.executors import child, prctl
@@ -24,12 +25,16 @@ from jobs.executors import child, prctl
 
 def run(control: int, stdout: int, stderr: int) -> NoReturn:
     """Guard the job that the control socket describes; never returns."""
-    worker = socket.socket(fileno=control)
-    request = worker.makefile("rb").readline()
-    if request.endswith(b"\n"):
-        with contextlib.suppress(OSError):  # the worker may be gone at any time
-            _guard(worker, request, stdout, stderr)
-    os._exit(0)
+    try:
+        worker = socket.socket(fileno=control)
+        request = worker.makefile("rb").readline()
+        if request.endswith(b"\n"):
+            with contextlib.suppress(ConnectionError):  # the worker may be gone at any time
+                _guard(worker, request, stdout, stderr)
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
 
 def _guard(worker: socket.socket, request: bytes, stdout: int, stderr: int) -> None:
@@ -78,7 +83,7 @@ def _kill_all(job: int) -> None:
 def _signal_group(job: int, number: signal.Signals) -> None:
     try:
         os.killpg(job, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
         # Not yet the leader of its group, or gone with all of the group.
         with contextlib.suppress(ProcessLookupError):
             os.kill(job, number)

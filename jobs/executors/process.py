@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from jobs import functions
-from jobs.executors.attempt import Attempt, until_the_end
+from jobs.executors.attempt import Attempt, NotStarted, until_the_end
 from jobs.executors.base import JobSpec, Outcome
 from jobs.executors.environment import fork_server_environment, job_environment
 from jobs.executors.output import OnLine
@@ -60,13 +60,15 @@ class JobProcesses:
         """Run one attempt to its end, at most `spec.timeout_s` seconds.
 
         `on_line(stream, text)` gets each line of output as it comes; stream is stdout, stderr or system.
-        Setting `stop` ends the job (SIGTERM to its group, SIGKILL soon after) as "cancelled".
+        Setting `stop` ends the job (SIGTERM to its group, SIGKILL soon after) as "cancelled". Raises OSError
+        when no process can be started here.
         """
         folder = self._new_folder()
         try:
-            return await self._run(spec, folder, on_line, stop)
-        except OSError as error:
-            return Outcome("crashed", 0.0, error=f"The job's process could not be started: {error}")
+            try:
+                return await self._run(spec, folder, on_line, stop)
+            except NotStarted:  # as when the fork server was killed before it came to this one
+                return await self._run(spec, folder, on_line, stop)
         finally:
             await _remove(folder)
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.executors import jsonvalue
@@ -67,7 +67,7 @@ def test_a_small_value_that_unfolds_to_a_huge_one_is_refused() -> None:
         jsonvalue.check(value)
 
 
-@UNHURRIED
+@settings(UNHURRIED, max_examples=50)
 @given(VALUES)
 def test_what_passes_survives_a_round_trip(value: Any) -> None:
     try:

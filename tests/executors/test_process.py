@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.executors import process
 from jobs.executors.base import Outcome
 from jobs.executors.output import DROPPED, MAX_LINES
 from jobs.executors.process import JobProcesses
@@ -225,17 +226,37 @@ async def test_a_killed_fork_server_is_replaced() -> None:
         runner = Runner(processes)
         job = asyncio.create_task(runner.shell("echo up; sleep 0.5"))
         await lines_of(runner, 1)
-        server = int((await _fork_server_of(runner)).strip())
+        server = await _fork_server_of(runner)
         os.kill(server, signal.SIGKILL)
         all_gone(server)
         assert (await runner.call("noop")).status == "done"
         assert (await job).status == "done"
 
 
-async def _fork_server_of(runner: Runner) -> str:
+async def test_a_job_that_a_killed_fork_server_had_not_started_is_started_again() -> None:
+    with JobProcesses() as processes:
+        runner = Runner(processes)
+        server = await _fork_server_of(runner)
+        os.kill(server, signal.SIGSTOP)
+        job = asyncio.create_task(runner.call("add", 1, 1))
+        while not processes._running:  # once it is there, the request has been sent
+            await asyncio.sleep(0)
+        os.kill(server, signal.SIGKILL)
+        assert (await job).result == 2
+
+
+async def test_where_no_process_can_be_started_the_worker_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_LIGHT", ("no_such_module",))
+    with JobProcesses() as processes:
+        with pytest.raises(OSError, match="could not be started"):
+            await Runner(processes).call("noop")
+        assert list(Path(processes._root).iterdir()) == []
+
+
+async def _fork_server_of(runner: Runner) -> int:
     other = Runner(runner.processes)
     await other.shell("ps -o ppid= -p $(ps -o ppid= -p $PPID)")
-    return other.text()
+    return int(other.text())
 
 
 def _read(path: Path) -> str:
