@@ -8,10 +8,9 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from jobs import page_results, selectors, states
+from jobs import page_results, selectors, services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine
 from jobs.page_selectors import attempts_total, runtime_ms, worker_names
-from orgs import roles
 from orgs.models import User
 
 LAST_LINES = 500
@@ -78,12 +77,11 @@ class JobResult:
 
 
 def header(user: User, job: Job) -> Header:
-    own = job.user_id == user.pk and user.may(roles.JOBS_CANCEL_OWN)
-    allowed = own or user.may(roles.JOBS_CANCEL_ANY)
+    open_to_it = not job.is_final and not job.cancel_requested
     return Header(
         job=job,
         meaning=_meaning(job),
-        may_cancel=allowed and not job.is_final and not job.cancel_requested,
+        may_cancel=open_to_it and services.may_cancel(job, user),
     )
 
 

@@ -21,7 +21,8 @@ from orgs.scoping import OrgManager
 class OrgModel(models.Model):
     """A row that belongs to an organisation."""
 
-    org = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")
+    # No index on org alone: each model has those that its queries read, and a second one tempts the planner.
+    org = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
 
     objects = OrgManager()
 

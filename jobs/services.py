@@ -57,8 +57,7 @@ def cancel(*, job: Job, user: User) -> Job:
 
     Raises Forbidden when the role does not allow it and AlreadyFinal when there is nothing left to stop.
     """
-    own = job.user_id == user.pk and user.may(roles.JOBS_CANCEL_OWN)
-    if not (own or user.may(roles.JOBS_CANCEL_ANY)):
+    if not may_cancel(job, user):
         raise Forbidden("Your role allows you to cancel only jobs that you submitted yourself.")
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job.pk)
@@ -67,6 +66,12 @@ def cancel(*, job: Job, user: User) -> Job:
         _cancel_locked(job, _actor(user))
     notify.changed([job.org_id])
     return job
+
+
+def may_cancel(job: Job, user: User) -> bool:
+    """Whether the user's role allows it; pages ask before they offer it."""
+    own = job.user_id == user.pk and user.may(roles.JOBS_CANCEL_OWN)
+    return own or user.may(roles.JOBS_CANCEL_ANY)
 
 
 def _cancel_locked(job: Job, actor: str) -> None:

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('queued', models.IntegerField()),
                 ('running', models.IntegerField()),
                 ('scheduled', models.IntegerField()),
-                ('org', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),
+                ('org', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),
             ],
             options={
                 'indexes': [models.Index(fields=['org', '-taken_at'], name='queuesample_of_org'), models.Index(fields=['taken_at'], name='queuesample_by_time')],
