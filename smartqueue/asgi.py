@@ -8,9 +8,11 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
+from jobs.executors.prctl import hide_process
 from smartqueue.startup import start_database
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartqueue.settings")
+hide_process()
 start_database()
 django_application = get_asgi_application()
 

@@ -109,7 +109,8 @@ class Platform:
             logins = demo.ensure_people(settings.DATA_DIR)
             before = demo.submit_first_jobs(url)
             lines += [
-                f"  {name:<15} password {password}   ({demo.PEOPLE[name]})" for name, password in logins.items()
+                f"  {name:<15} password {password}   ({demo.PEOPLE[name]})"
+                for name, password in logins.items()
             ]
             jobs = f"{before} jobs from before are there" if before else "the first jobs are on their way"
             lines += ["", f"  Organisation {demo.ORG_NAME}: {jobs}."]

@@ -360,7 +360,9 @@ UNFOLD = {
     "SITE_TITLE": "SmartQueue",
     "SITE_HEADER": "SmartQueue",
     "SITE_URL": "/dashboard/",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")}],
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")}
+    ],
 }
 LOGGING = {
     "version": 1,

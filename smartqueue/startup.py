@@ -1,6 +1,7 @@
 """What happens before Django starts: the embedded PostgreSQL is brought up when no DATABASE_URL is set.
 
-Called by manage.py, the ASGI and WSGI entry points. Commands that need no database start none.
+Called by manage.py, the ASGI and WSGI entry points. Commands that need no database start none. The
+long-lived processes hide their environment, which holds secrets, from the shell jobs of the same user.
 """
 
 from __future__ import annotations
@@ -23,12 +24,18 @@ WITHOUT_DATABASE = {
 }
 
 
+LONG_LIVED = {"up", "runscheduler", "runworker"}
+
+
 def run_command(argv: list[str]) -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from jobs.executors.prctl import hide_process
     from smartqueue.postgres import EmbeddedPostgresError
 
+    if len(argv) > 1 and argv[1] in LONG_LIVED:
+        hide_process()
     try:
         if len(argv) > 1 and argv[1] not in WITHOUT_DATABASE:
             start_database()

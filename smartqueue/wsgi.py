@@ -6,8 +6,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from jobs.executors.prctl import hide_process
 from smartqueue.startup import start_database
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartqueue.settings")
+hide_process()
 start_database()
 application = get_wsgi_application()

@@ -28,6 +28,7 @@ for name in [name for name in os.environ if name.startswith("SMARTQUEUE_") and _
     del os.environ[name]
 if _OWNED not in os.environ:
     os.environ["SMARTQUEUE_SECRET_KEY"] = "tests-only-" + "k" * 40
+    os.environ["SMARTQUEUE_DB_POOL_TIMEOUT_S"] = "30"  # a loaded machine is no failure
     _use_throwaway_cluster()
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from django.conf import settings
 from django.db import connection
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,4 +93,15 @@ def processes(log_dir: Path, **environment: str) -> Iterator[Processes]:
         made.end_all()
 
 
-assert settings.configured
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has reaped yet counts as gone."""
+    if not Path("/proc/self").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -65,7 +65,7 @@ def start_platform(data_dir: Path, **environment: str) -> Running:
         "PYTHONDEVMODE": "",
     }
     output = data_dir / "up.log"
-    with output.open("a") as log:
+    with output.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "up"],
             env=kept | environment,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -18,6 +17,7 @@ import pytest
 
 from smartqueue import postgres
 from tests.e2e.conftest import Running, start_platform, stop_platform
+from tests.processes import alive
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -94,7 +94,7 @@ def check_first_jobs(running: Running) -> dict[str, dict[str, Any]]:
 def test_kill_9_of_anything_is_survived(folder: Path) -> None:
     running = start_platform(folder)
     try:
-        for name in ("runworker", "runscheduler", "uvicorn", "postgres.guardian"):
+        for name in ("runworker", "runscheduler", "uvicorn", "bin/postgres ", "postgres.guardian"):
             victim = wait_until(lambda name=name: child(running, name), 60, f"{name} runs")
             os.kill(victim, signal.SIGKILL)
             wait_until(
@@ -113,12 +113,13 @@ def test_kill_9_of_anything_is_survived(folder: Path) -> None:
             "a job is done",
         )
     finally:
+        started = set(family(running)) - {running.process.pid}
         running.process.kill()
         running.process.wait()
     wait_until(
         lambda: not postgres.is_running(folder), 60, "the database stops after the kill of its supervisor"
     )
-    wait_until(lambda: children(running) == [], 60, "no process is left behind")
+    wait_until(lambda: not any(map(alive, started)), 60, "no process is left behind")
 
 
 def answers(url: str) -> bool:
@@ -135,29 +136,25 @@ def try_token(running: Running) -> str:
         return ""
 
 
-def children(running: Running) -> list[tuple[int, str]]:
-    """Processes that carry this platform's data folder in their environment or command line."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in (os.getpid(), running.process.pid):
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            mine = (
-                str(running.data_dir) in command
-                or str(running.data_dir).encode() in (entry / "environ").read_bytes()
+def family(running: Running) -> dict[int, str]:
+    """{pid: command line} of what `up` started, and of the database, which belongs to its guardian."""
+    commands, parents = {}, {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        stat = read_bytes(entry / "stat").rpartition(b")")[2].split()
+        if stat and stat[0] != b"Z":
+            commands[int(entry.name)] = (
+                read_bytes(entry / "cmdline").replace(b"\0", b" ").decode(errors="replace")
             )
-        except (OSError, UnicodeDecodeError):
-            continue
-        if mine and command:
-            found.append((int(entry.name), command))
-    return found
+            parents[int(entry.name)] = int(stat[1])
+    return {
+        pid: command
+        for pid, command in commands.items()
+        if parents[pid] == running.process.pid or (str(running.data_dir) in command and pid != os.getpid())
+    }
 
 
 def child(running: Running, name: str) -> int | None:
-    return next(
-        (pid for pid, command in children(running) if re.search(rf"\b{re.escape(name)}\b", command)), None
-    )
+    return next((pid for pid, command in family(running).items() if name in command), None)
 
 
 def postgres_left_behind(folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from django.db import connection
 from jobs import services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, Worker
 from orgs.models import User
-from tests.processes import Processes, processes
+from tests.processes import Processes, alive, processes
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -182,15 +181,3 @@ def test_an_unknown_type_is_refused_with_the_known_ones(platform: Processes) -> 
     process = platform.start("runworker", "--types", "cobol")
     assert process.wait(timeout=30) != 0
     assert "unknown cobol; expected some of http, shell" in platform.output_of(process)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that nobody has reaped yet counts as gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError:
-        os.kill(pid, 0)
-        return True
