@@ -96,7 +96,7 @@ def stop_platform(process: subprocess.Popen[str]) -> int:
     return process.wait(timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform() -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix="sq-e2e-"))
     running = start_platform(folder)
@@ -105,8 +105,9 @@ def platform() -> Iterator[Running]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the session: Playwright's event loop would run in this thread under everybody else's tests.
     path = chromium()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, headless=True, args=CHROMIUM_ARGUMENTS)
