@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
+
+from jobs.database import DATABASE_AWAY, replace_dead_connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
 class DatabaseThread:
@@ -34,8 +34,10 @@ class DatabaseThread:
 def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return function(*args, **kwargs)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, DATABASE_AWAY):
+            replace_dead_connections()
         raise
 
 

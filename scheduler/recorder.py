@@ -12,7 +12,8 @@ import logging
 
 from jobs import claims, notify, output, states
 from jobs.claims import Finish, Moved
-from scheduler.database_thread import DATABASE_AWAY, DatabaseThread
+from jobs.database import DATABASE_AWAY
+from scheduler.database_thread import DatabaseThread
 
 logger = logging.getLogger(__name__)
 

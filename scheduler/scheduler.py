@@ -11,8 +11,9 @@ import uuid
 
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
+from jobs.database import DATABASE_AWAY, replace_dead_connections
 from scheduler import metrics
 from scheduler.duties import DUTIES, Duty
 from scheduler.leader import Leadership, LeadershipLost, acting
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CONFIRM_S = 1.0
 AWAY_S = 1.0
-DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, *DATABASE_AWAY)
 
 
 class Scheduler:
@@ -37,8 +38,9 @@ class Scheduler:
         while not self.stop.is_set():
             try:
                 self._campaign_and_lead()
-            except DATABASE_AWAY as error:
+            except AWAY as error:
                 logger.warning("action=database_away scheduler=%s error=%s", self.name, str(error).strip())
+                replace_dead_connections()
                 self.stop.wait(AWAY_S)
             finally:
                 connection.close()
@@ -78,7 +80,7 @@ class Scheduler:
         try:
             with metrics.DUTY_SECONDS.labels(duty.name).time(), acting(term):
                 rows = duty.run(f"leader:{self.name}")
-        except (LeadershipLost, *DATABASE_AWAY):
+        except (LeadershipLost, *AWAY):
             raise
         except Exception:
             logger.exception("action=duty_failed duty=%s term=%s", duty.name, term)

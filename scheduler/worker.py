@@ -19,9 +19,10 @@ from django.conf import settings
 
 from jobs import claims, notify, output
 from jobs.claims import Claimed
+from jobs.database import DATABASE_AWAY
 from jobs.executors.process import JobProcesses
 from scheduler import registry
-from scheduler.database_thread import DATABASE_AWAY, DatabaseThread
+from scheduler.database_thread import DatabaseThread
 from scheduler.pool import Pool
 from scheduler.recorder import Recorder
 

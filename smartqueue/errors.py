@@ -4,7 +4,7 @@
 
 `problem_of` says what an exception means to the outside. The API comes in by `api_exception_handler`,
 everything else by `handler400` to `handler500` (smartqueue.urls) and `render_problem` (middleware).
-Nothing here may touch the database: it may be what went wrong.
+Nothing here may wait for the database: it may be what went wrong.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg_pool
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelError
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import is_valid_path
@@ -28,9 +26,9 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
+from jobs.database import DATABASE_AWAY, replace_dead_connections
 from orgs.exceptions import NotFound, SmartQueueError
 
-DATABASE_AWAY = (OperationalError, InterfaceError, psycopg_pool.PoolTimeout)
 RETRY_DATABASE_S = 2
 PAGES = ("/dashboard/", "/admin/")
 
@@ -97,6 +95,7 @@ def problem_of(exc: BaseException | None) -> Problem | None:
             detail = exc.message_dict if hasattr(exc, "error_dict") else exc.messages
             return _of_drf(drf.ValidationError(detail))
         case _ if isinstance(exc, DATABASE_AWAY):
+            replace_dead_connections()
             headers = {"Retry-After": str(RETRY_DATABASE_S)}
             return Problem(503, "database_unavailable", "The database cannot be reached.", headers=headers)
         case _:

@@ -1,0 +1,39 @@
+"""What it looks like when PostgreSQL is away, and how a process gets over it.
+
+After a restart of the server the pool still holds connections that died with it. It finds them one at
+a time, waiting longer after each, so a few of them can use up a request's patience. Whoever meets the
+first sign therefore has the whole pool looked through.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import psycopg_pool
+from django.db import InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+DATABASE_AWAY = (OperationalError, InterfaceError, psycopg_pool.PoolTimeout)
+
+_looking = threading.Lock()
+
+
+def replace_dead_connections() -> None:
+    """Have every idle connection of this process's pool tried, and replaced where it is dead.
+
+    Returns at once: the work is done aside, by one thread at a time, because a server that hangs holds it up.
+    """
+    pool = connection.pool  # type: ignore[attr-defined]
+    if pool is not None and _looking.acquire(blocking=False):
+        threading.Thread(target=_look_through, args=(pool,), name="pool-check", daemon=True).start()
+
+
+def _look_through(pool: psycopg_pool.ConnectionPool) -> None:
+    try:
+        pool.check()
+    except Exception:
+        logger.warning("action=pool_check_failed", exc_info=True)
+    finally:
+        _looking.release()
