@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 FIND_PYTHON = for name in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$name; break; }; done
 
-.PHONY: help setup run test e2e chaos bench test-oracle lint fmt typecheck docs migrate clean
+.PHONY: help setup run test e2e chaos bench test-oracle lint fmt docs retrain migrate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-oracle: $(VENV)/.dev ## Compare the LSTM with PyTorch (installs PyTorch int
 
 docs: $(VENV)/.dev ## Write the generated parts of docs/ again
 	@$(BIN)/python manage.py writedocs
+
+retrain: $(VENV)/.runtime ## Train the predictor on what has run so far
+	@$(BIN)/python manage.py retrain
 
 migrate: $(VENV)/.runtime ## Bring the database up to date
 	@$(BIN)/python manage.py migrate

@@ -3,7 +3,7 @@
 Each function is one statement in one transaction: it takes the edge of `jobs.states` only where the
 row still stands where the caller believes it to be, and writes the event (and execution log) with
 it. Called by the worker (claim, renew, finish) and by the leader's duties (promote_due,
-reclaim_expired). Times come from the database clock; `now` overrides it in tests.
+reclaim_expired). Times come from the database clock; where a function takes `now`, it overrides it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.db import connection
 
 from jobs import states
 
+Held = tuple[int, int]  # job id, attempt
 Ending = Literal["done", "failed", "timeout", "cancelled", "crashed", "released"]
 
 
@@ -75,7 +76,7 @@ WITH picked AS MATERIALIZED (
         lease_expires_at = coalesce(%(now)s, now()) + make_interval(secs => %(lease_s)s)
     WHERE id = ANY(ARRAY(SELECT id FROM picked))
     RETURNING id, org_id, name, type, payload, attempt, retry_count, max_retries, timeout_s, rank,
-        extract(epoch FROM started_at - queued_at) * 1000 AS wait_ms
+        greatest(extract(epoch FROM started_at - queued_at), 0) * 1000 AS wait_ms
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
     SELECT org_id, id, 'queued', 'running', 'claimed, attempt ' || attempt, 'worker:' || %(worker)s,
@@ -87,16 +88,41 @@ FROM claimed ORDER BY rank, id
 """
 
 # One statement renews the leases, reports the worker alive and fetches cancel requests. A job that is
-# missing from the answer was taken away: its worker must stop it.
+# missing from the answer was taken away: its worker must stop it. A row that somebody else holds is left
+# for the next time, so that it cannot cost the others their leases; whose it is, is read without a lock.
 RENEW = """
 WITH beat AS (
     UPDATE jobs_worker SET last_seen = now(), running = cardinality(%(ids)s::bigint[]), status = %(status)s
     WHERE worker_id = %(worker)s
+), held AS MATERIALIZED (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS t(id, attempt)
+), free AS MATERIALIZED (
+    SELECT j.id FROM jobs_job j JOIN held USING (id, attempt)
+    WHERE j.status = 'running' AND j.worker_id = %(worker)s
+    FOR UPDATE OF j SKIP LOCKED
+), renewed AS (
+    UPDATE jobs_job SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
+    WHERE id = ANY(ARRAY(SELECT id FROM free))
 )
-UPDATE jobs_job j SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
-FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS held(id, attempt)
-WHERE j.id = held.id AND j.attempt = held.attempt AND j.status = 'running' AND j.worker_id = %(worker)s
-RETURNING j.id, j.cancel_requested
+SELECT j.id, j.attempt, j.cancel_requested FROM jobs_job j JOIN held USING (id, attempt)
+WHERE j.status = 'running' AND j.worker_id = %(worker)s
+"""
+
+# A claim whose answer never arrived left rows that carry the worker's name and that it knows nothing of.
+HAND_BACK_UNKNOWN = """
+WITH held AS MATERIALIZED (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS t(id, attempt)
+), moved AS (
+    UPDATE jobs_job j SET status = 'queued', lease_expires_at = NULL, queued_at = now()
+    WHERE j.status = 'running' AND j.worker_id = %(worker)s
+        AND NOT EXISTS (SELECT 1 FROM held WHERE held.id = j.id AND held.attempt = j.attempt)
+    RETURNING j.id, j.org_id, j.status
+), noted AS (
+    INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
+    SELECT org_id, id, 'running', 'queued', 'handed back: the claim was not heard', 'worker:' || %(worker)s, now()
+    FROM moved
+)
+SELECT id, org_id, status FROM moved
 """
 
 # A finish must not trust what the worker read at claim time: the row is locked first, so that a cancel
@@ -111,7 +137,7 @@ WITH ended AS (
 ), held AS MATERIALIZED (
     SELECT j.id, j.org_id, j.type, j.name, j.lane, j.attempt, j.predicted_runtime_ms,
         e.ending, e.runtime_ms, e.result, e.error, e.delay_s,
-        extract(epoch FROM j.started_at - j.queued_at) * 1000 AS wait_ms,
+        greatest(extract(epoch FROM j.started_at - j.queued_at), 0) * 1000 AS wait_ms,
         CASE
             WHEN e.ending = 'done' THEN 'done'
             WHEN e.ending = 'cancelled' OR j.cancel_requested THEN 'cancelled'
@@ -129,7 +155,7 @@ WITH ended AS (
         lease_expires_at = NULL,
         finished_at = CASE WHEN h.next_status = ANY(%(final)s) THEN now() END,
         result = CASE WHEN h.next_status = 'done' THEN h.result::jsonb END,
-        error_msg = h.error,
+        error_msg = CASE h.next_status WHEN 'queued' THEN '' ELSE h.error END,
         retry_count = j.retry_count + (h.next_status = 'scheduled')::int,
         run_at = CASE h.next_status WHEN 'scheduled' THEN now() + make_interval(secs => h.delay_s) ELSE j.run_at END,
         queued_at = CASE h.next_status WHEN 'queued' THEN now() ELSE j.queued_at END
@@ -138,22 +164,23 @@ WITH ended AS (
 ), logged AS (
     INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
         predicted_runtime_ms, worker_id, error_msg, job_type, job_name, lane, logged_at)
-    SELECT org_id, id, attempt, ending, next_status = ANY(%(final)s), runtime_ms, coalesce(wait_ms, 0),
+    SELECT org_id, id, attempt, CASE ending WHEN 'released' THEN 'cancelled' ELSE ending END,
+        next_status = ANY(%(final)s), runtime_ms, coalesce(wait_ms, 0),
         predicted_runtime_ms, %(worker)s, error, type, name, lane, now()
-    FROM held WHERE ending <> 'released'
+    FROM held WHERE next_status <> 'queued'
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
     SELECT org_id, id, 'running', next_status,
         left(CASE
             WHEN ending = 'done' THEN 'finished'
-            WHEN ending = 'released' THEN 'handed back by a stopping worker'
             WHEN next_status = 'cancelled' THEN 'stopped on request'
+            WHEN next_status = 'queued' THEN 'handed back by its worker'
             WHEN next_status = 'scheduled' THEN ending || ', retry in ' || round(delay_s::numeric, 1) || ' s: ' || error
             ELSE ending || ': ' || error
         END, 200), 'worker:' || %(worker)s, now()
     FROM held
 ), counted AS (
-    UPDATE jobs_worker SET jobs_processed = jobs_processed + (SELECT count(*) FROM held WHERE ending <> 'released')
+    UPDATE jobs_worker SET jobs_processed = jobs_processed + (SELECT count(*) FROM held WHERE next_status <> 'queued')
     WHERE worker_id = %(worker)s
 )
 SELECT id, org_id, status FROM moved
@@ -181,7 +208,7 @@ RECLAIM_EXPIRED = """
 WITH lost AS MATERIALIZED (
     SELECT id, org_id, type, name, lane, attempt, predicted_runtime_ms, worker_id,
         extract(epoch FROM coalesce(%(now)s, now()) - started_at) * 1000 AS runtime_ms,
-        extract(epoch FROM started_at - queued_at) * 1000 AS wait_ms,
+        greatest(extract(epoch FROM started_at - queued_at), 0) * 1000 AS wait_ms,
         CASE
             WHEN cancel_requested THEN 'cancelled'
             WHEN retry_count < max_retries THEN 'queued'
@@ -228,15 +255,19 @@ def claim(
 
 
 def renew(
-    *, worker_id: str, held: Sequence[tuple[int, int]], lease_s: float, status: str = "active"
-) -> dict[int, bool]:
-    """Extend the leases of `held` (job id, attempt) and report the worker alive.
+    *, worker_id: str, held: Sequence[Held], lease_s: float, status: str = "active"
+) -> dict[Held, bool]:
+    """Extend the leases of `held` and report the worker alive.
 
-    Answers {job id: cancel requested} for the jobs that are still this worker's.
+    Answers {(job id, attempt): cancel requested} for those that are still this worker's.
     """
-    ids, attempts = [job_id for job_id, _ in held], [attempt for _, attempt in held]
-    parameters = {"worker": worker_id, "ids": ids, "attempts": attempts, "lease_s": lease_s, "status": status}
-    return dict(_run(RENEW, parameters))
+    rows = _run(RENEW, {"worker": worker_id, "lease_s": lease_s, "status": status} | _columns(held))
+    return {(job_id, attempt): cancel_requested for job_id, attempt, cancel_requested in rows}
+
+
+def hand_back_unknown(*, worker_id: str, held: Sequence[Held]) -> list[Moved]:
+    """Queue again what this worker is said to run but does not hold. It costs no attempt."""
+    return _moved(_run(HAND_BACK_UNKNOWN, {"worker": worker_id} | _columns(held)))
 
 
 def finish(*, worker_id: str, ended: Sequence[Finish]) -> list[Moved]:
@@ -271,6 +302,10 @@ def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall()
+
+
+def _columns(held: Sequence[Held]) -> dict[str, list[int]]:
+    return {"ids": [job_id for job_id, _ in held], "attempts": [attempt for _, attempt in held]}
 
 
 def _moved(rows: Iterable[tuple[Any, ...]]) -> list[Moved]:

@@ -16,8 +16,19 @@ from django.db import InterfaceError, OperationalError, connection
 logger = logging.getLogger(__name__)
 
 DATABASE_AWAY = (OperationalError, InterfaceError, psycopg_pool.PoolTimeout)
+AWAY_S = 1.0  # how long a process that lives on waits before it tries again
+
+# SQLSTATE classes of a session that ended or never began; an OperationalError of another class (a lock or
+# statement timeout, a deadlock) says that one statement failed.
+_SESSION_CLASSES = ("08", "53", "57P")
 
 _looking = threading.Lock()
+
+
+def lost_the_session(error: BaseException) -> bool:
+    """Whether this error means that the connection is gone, and not just that a statement failed."""
+    state = getattr(error.__cause__ or error, "sqlstate", None)
+    return state is None or state.startswith(_SESSION_CLASSES)
 
 
 def replace_dead_connections() -> None:

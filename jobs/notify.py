@@ -6,18 +6,18 @@ for does not take the notification lock.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from django.db import connection, transaction
 
+from jobs.database import DATABASE_AWAY
+
+logger = logging.getLogger(__name__)
+
 JOBS_CHANNEL = "smartqueue_jobs"
 CANCEL_CHANNEL = "smartqueue_cancel"
 LIVE_CHANNEL = "smartqueue_live"
-
-
-def jobs_ready() -> None:
-    """There is something to claim, or to promote soon."""
-    transaction.on_commit(lambda: _send([(JOBS_CHANNEL, "")]))
 
 
 def cancel_requested(job_id: int) -> None:
@@ -34,6 +34,15 @@ def changed(org_ids: Iterable[int], *, ready: bool = False) -> None:
 
 
 def _send(messages: list[tuple[str, str]]) -> None:
+    """What it tells of is committed already: a hint that cannot be given is no failure of the caller."""
+    try:
+        _notify(messages)
+    except DATABASE_AWAY as error:
+        connection.close()
+        logger.warning("action=hint_lost error=%s", str(error).strip())
+
+
+def _notify(messages: list[tuple[str, str]]) -> None:
     channels, payloads = [name for name, _ in messages], [payload for _, payload in messages]
     with connection.cursor() as cursor:
         cursor.execute(

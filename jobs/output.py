@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-# The foreign key of a job that was deleted meanwhile must not lose the lines of the others: the join
-# drops them. A line that was written already (a retry after a lost connection) is left as it is.
+# The foreign key of a job that is deleted meanwhile must not lose the lines of the others: the join drops
+# them, and the lock waits for a deletion in flight. A line that was written already (a retry after a lost
+# connection) is left as it is.
 APPEND = """
+WITH lines AS (
+    SELECT * FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::text[], %s::text[])
+        AS t(job_id, attempt, seq, stream, text)
+), kept AS MATERIALIZED (
+    SELECT id, org_id FROM jobs_job WHERE id IN (SELECT job_id FROM lines) FOR KEY SHARE
+)
 INSERT INTO jobs_logline (org_id, job_id, attempt, seq, stream, text, logged_at)
-SELECT j.org_id, t.job_id, t.attempt, t.seq, t.stream, t.text, now()
-FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::text[], %s::text[]) AS t(job_id, attempt, seq, stream, text)
-JOIN jobs_job j ON j.id = t.job_id
+SELECT kept.org_id, job_id, attempt, seq, stream, text, now() FROM lines JOIN kept ON kept.id = lines.job_id
 ON CONFLICT (job_id, attempt, seq) DO NOTHING
 """
 

@@ -24,7 +24,6 @@ class PredictionRequest:
     type: str
     name: str
     lane: str = ordering.NORMAL
-    payload_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ Predictor = Callable[[Sequence[PredictionRequest]], list[Prediction]]
 NEUTRAL = Prediction(runtime_ms=None, priority=ordering.NEUTRAL_PRIORITY, source="fallback")
 
 _predictor: Predictor | None = None
+_last_failure = ""
 
 
 def register(predictor: Predictor | None) -> None:
@@ -60,8 +60,16 @@ def predict(requests: Sequence[PredictionRequest]) -> list[Prediction]:
             raise ValueError(f"{len(predictions)} predictions for {len(requests)} requests")
         return [prediction if _usable(prediction) else NEUTRAL for prediction in predictions]
     except Exception as error:
-        logger.warning("action=predictor_failed error=%r: these jobs get the neutral priority", error)
+        _log_once(repr(error))
         return [NEUTRAL] * len(requests)
+
+
+def _log_once(failure: str) -> None:
+    """The same failure at every submit is one line, not a flood."""
+    global _last_failure
+    if failure != _last_failure:
+        logger.warning("action=predictor_failed error=%s: jobs get the neutral priority", failure)
+    _last_failure = failure
 
 
 def _usable(prediction: Prediction) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +60,8 @@ def cancel(*, job: Job, user: User) -> Job:
         raise Forbidden("Your role allows you to cancel only jobs that you submitted yourself.")
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job.pk)
+        if job.cancel_requested and not job.is_final:
+            return job
         if job.is_final:
             raise AlreadyFinal(f"The job is {job.status} already and cannot be cancelled.")
         _cancel_locked(job, _actor(user))
@@ -95,7 +96,6 @@ def _new_job(org: Organization, user: User | None, wanted: submission.Submission
                 type=wanted.type,
                 name=wanted.name,
                 lane=wanted.lane,
-                payload_bytes=len(json.dumps(wanted.payload)),
             )
         ]
     )[0]

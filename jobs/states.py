@@ -1,7 +1,7 @@
 """The states of a job and the edges between them: the one place that says what may follow what.
 
 Pure Python. docs/states.md is drawn from `EDGES` by `mermaid()`; a test holds them equal. The SQL
-in `jobs.claims` and `jobs.services` guards each of these edges in the statement that takes it.
+in `jobs.claims` and `jobs.services` guards the edges that it takes in the statement that takes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CANCELLED = "cancelled"
 
 MEANING: dict[str, str] = {
     SCHEDULED: "not due yet, or waiting for a retry",
-    BLOCKED: "waiting for the jobs that it depends on",
+    BLOCKED: "waiting for the jobs that it depends on (kept for workflows)",
     QUEUED: "ready, waiting for a worker",
     RUNNING: "claimed by a worker that holds the lease",
     DONE: "finished with a result",
@@ -42,10 +42,6 @@ STATUSES = tuple(MEANING)
 WAITING = (SCHEDULED, BLOCKED, QUEUED)
 ACTIVE = (*WAITING, RUNNING)
 FINAL = (DONE, FAILED, CANCELLED)
-
-
-def may_become(old: str, new: str) -> bool:
-    return (old, new) in EDGES
 
 
 def mermaid() -> str:

@@ -51,10 +51,20 @@ class Submission(BaseModel):
             raise ValueError("must not be blank")
         return value
 
+    @field_validator("run_at", mode="before")
+    @classmethod
+    def _written_out(cls, value: object) -> object:
+        if value is not None and not isinstance(value, (str, datetime)):
+            raise ValueError("expected a time with an offset, such as 2030-01-31T08:00:00Z")
+        return value
+
     @field_validator("run_at")
     @classmethod
     def _in_range(cls, value: datetime | None) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
+        try:
+            return None if value is None else value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("must be a time between the years 1 and 9999") from None
 
     def fingerprint(self) -> str:
         """SHA-256 over everything but the idempotency key: tells a repeated request from a different one."""
@@ -80,8 +90,6 @@ def parse(values: object) -> Submission:
         submission = Submission.model_validate(values)
     except ValidationError as error:
         wrong = _fields_of(error)
-    except OverflowError:
-        wrong = {"run_at": ["This time is out of range."]}
     if not any(name == "type" or name.startswith("payload") for name in wrong):
         try:
             parse_payload(values["type"], values["payload"])
@@ -100,10 +108,22 @@ def _fields_of(error: ValidationError) -> dict[str, list[str]]:
     return fields
 
 
+SENTENCES = {
+    "missing": "This field is required.",
+    "extra_forbidden": "Unknown field.",
+    "dict_type": "Expected a JSON object.",
+    "string_type": "Expected text.",
+    "string_too_short": "Must not be empty.",
+    "int_type": "Expected a whole number.",
+    "float_type": "Expected a number.",
+    "datetime_from_date_parsing": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",
+    "datetime_parsing": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",
+    "timezone_aware": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",
+}
+
+
 def _sentence(kind: str, message: str) -> str:
-    if kind == "missing":
-        return "This field is required."
-    if kind == "extra_forbidden":
-        return "Unknown field."
+    if kind in SENTENCES:
+        return SENTENCES[kind]
     message = message.removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].upper() + message[1:] + "."

@@ -26,6 +26,12 @@ class InvalidInput(SmartQueueError):
 
     code = "invalid"
 
+    def __init__(self, message: str = "", *, fields: Mapping[str, list[str]] | None = None) -> None:
+        if fields and len(fields) == 1:
+            ((name, sentences),) = fields.items()
+            message = message or f"{name}: {' '.join(sentences)}"[:500]
+        super().__init__(message, fields=fields)
+
 
 class NotFound(SmartQueueError):
     """There is nothing here, or nothing that you may see."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+import psycopg
 from django.db import connection
 
 from jobs.database import DATABASE_AWAY, replace_dead_connections
@@ -15,30 +19,53 @@ from jobs.database import DATABASE_AWAY, replace_dead_connections
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LONGEST_CALL_S = 15.0
+
 
 class DatabaseThread:
-    """`await call(function, ...)` runs it on this thread; a failed call gives its connection up."""
+    """`await call(function, ...)` runs it on this thread; a failed call gives its connection up.
+
+    A server that no longer answers (its machine vanished, a proxy forgot us) is noticed here: after
+    LONGEST_CALL_S the socket is shut, and the call fails like any other that lost its connection.
+    """
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._session: psycopg.Connection | None = None
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, partial(_run, function, *args, **kwargs))
+        work = partial(self._run, function, *args, **kwargs)
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        done, _ = await asyncio.wait([running], timeout=LONGEST_CALL_S)
+        if not done:
+            self._shut_socket()
+        return await running
 
     async def close(self) -> None:
-        await self.call(_give_connection_back)
+        await asyncio.get_running_loop().run_in_executor(self._executor, _give_connection_back)
         self._executor.shutdown(wait=True)
 
+    def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            connection.ensure_connection()
+            self._session = connection.connection
+            return function(*args, **kwargs)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, DATABASE_AWAY):
+                replace_dead_connections()
+            raise
 
-def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    try:
-        return function(*args, **kwargs)
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, DATABASE_AWAY):
-            replace_dead_connections()
-        raise
+    def _shut_socket(self) -> None:
+        """From outside the thread that waits on it: the one thing that is safe to do to its connection."""
+        session = self._session
+        if session is None or session.closed:
+            return
+        with (
+            contextlib.suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(session.fileno())) as ours,
+        ):
+            ours.shutdown(socket.SHUT_RDWR)
 
 
 def _give_connection_back() -> None:

@@ -2,8 +2,9 @@
 
 Model. Whoever holds the session-level advisory lock `LOCK_KEY` leads. The lock lives on a direct
 connection of its own, never on a pooled one: it ends with that session, so the kill -9 of a leader
-frees it as soon as the server notices the closed socket, and a standby that waits in
-`pg_advisory_lock` has it at once. Taking the lock starts a new term: the one row of
+frees it as soon as the server notices the closed socket, and the next try of a standby has it (a
+standby that waited inside the server would leave an error in its log at every time-out). Taking the lock
+starts a new term: the one row of
 `jobs_schedulerleader` gets the next number. Every write of a leader runs inside `acting(term)`, which
 share-locks that row and checks the number; the next leader's term cannot begin before such a
 transaction has ended, and after that the old number no longer passes. Two leaders can thus never both
@@ -18,6 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, LiteralString
 
 import psycopg
 from django.db import connection, transaction
@@ -25,8 +27,10 @@ from django.db import connection, transaction
 logger = logging.getLogger(__name__)
 
 LOCK_KEY = 0x53_51_4C_45_41_44  # "SQLEAD"
-WAIT_MS = 500
+POLL_S = 0.2
 STALE_S = 10.0
+STATEMENT_S = 8.0
+LOCKED_S = 2.0
 
 # The server drops the session of a leader whose machine vanished without closing the socket.
 SESSION_OPTIONS = "-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
@@ -62,28 +66,24 @@ class Leadership:
         self._session: psycopg.Connection | None = None
 
     def campaign(self) -> int | None:
-        """Wait a moment for the lock; the new term when it was won, None to try again.
+        """Try to take the lock; the new term when it was won, None to try again after POLL_S.
 
         Raises psycopg.OperationalError while the database is away.
         """
         session = self._connected()
-        try:
-            with session.transaction():
-                session.execute(f"SET LOCAL lock_timeout = {WAIT_MS}")
-                session.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])  # outlives the transaction
-        except psycopg.errors.LockNotAvailable:
+        if not _scalar(session, "SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]):
             self._end_stale_leader(session)
             return None
-        row = session.execute(NEW_TERM, {"name": self.name}).fetchone()
-        assert row is not None
-        logger.info("action=elected leader=%s term=%s", self.name, row[0])
-        return int(row[0])
+        term = int(_scalar(session, NEW_TERM, {"name": self.name}))
+        logger.info("action=elected leader=%s term=%s", self.name, term)
+        return term
 
     def confirm(self, term: int) -> None:
         """Refresh the leader row through the session that holds the lock; raises LeadershipLost."""
+        if self._session is None:
+            raise LeadershipLost("the session is gone")
         try:
-            session = self._connected()
-            seen = session.execute(
+            seen = self._session.execute(
                 "UPDATE jobs_schedulerleader SET last_seen = now() WHERE term = %s AND worker_id = %s",
                 [term, self.name],
             )
@@ -115,15 +115,24 @@ class Leadership:
             logger.warning("action=ended_stale_leader by=%s", self.name)
 
 
+def _scalar(session: psycopg.Connection, statement: LiteralString, parameters: Any) -> Any:
+    row = session.execute(statement, parameters).fetchone()
+    assert row is not None
+    return row[0]
+
+
 @contextmanager
 def acting(term: int) -> Iterator[None]:
     """A transaction that commits only if `term` is still the term in force; raises LeadershipLost.
 
-    A leader that is stopped inside it would keep the next term waiting: the server ends such a session.
+    The next term waits for this transaction, so the server bounds it: a leader that was stopped inside it
+    loses its session, a statement that meets somebody's lock gives up.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{STALE_S:g}s'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCKED_S:g}s'")
+            cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_S:g}s'")
             cursor.execute("SELECT 1 FROM jobs_schedulerleader WHERE id = 1 AND term = %s FOR SHARE", [term])
             if cursor.fetchone() is None:
                 raise LeadershipLost(f"term {term} is over")

@@ -13,7 +13,7 @@ from django.conf import settings
 from jobs import retries
 from jobs.claims import Claimed, Ending, Finish
 from jobs.executors.base import JobSpec, Outcome
-from jobs.executors.process import JobProcesses
+from jobs.executors.process import CannotStart, JobProcesses
 from scheduler import metrics
 
 logger = logging.getLogger(__name__)
@@ -102,25 +102,30 @@ class Pool:
             self._on_line(job, attempt.lines, stream, text)
 
         try:
-            outcome = await self._processes.run(_spec(job), on_line=on_line, stop=attempt.stop)
-        except Exception as error:
-            logger.exception("action=start_failed job=%s attempt=%s", job.id, job.attempt)
-            outcome = Outcome(
-                status="crashed", runtime_ms=0.0, error=f"The job's process could not be run: {error}"
+            finish = _finish(
+                attempt, await self._processes.run(_spec(job), on_line=on_line, stop=attempt.stop)
             )
+        except CannotStart as error:
+            # Not the job's fault, and the next one would fare no better: it goes back and the worker ends.
+            logger.error("action=cannot_start job=%s attempt=%s error=%s", job.id, job.attempt, error)
+            finish = Finish(job.id, job.attempt, "released")
             self.broken.set()
+        except Exception as error:
+            logger.exception("action=run_failed job=%s attempt=%s", job.id, job.attempt)
+            finish = Finish(
+                job.id, job.attempt, "crashed", error=f"The job could not be run: {error}", retry_delay_s=0
+            )
         del self._attempts[job.id, job.attempt]
-        metrics.SLOTS_BUSY.set(len(self._attempts))
-        if attempt.reason != "lost":
-            self._end(attempt, outcome)
         self.freed.set()
+        self._count(job, finish)
+        if attempt.reason != "lost":
+            self._on_end(finish)
 
-    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        job, finish = attempt.job, _finish(attempt, outcome)
+    def _count(self, job: Claimed, finish: Finish) -> None:
+        metrics.SLOTS_BUSY.set(len(self._attempts))
         metrics.ATTEMPTS.labels(job.type, finish.ending).inc()
         metrics.WAIT.labels(job.type).observe(job.wait_ms / 1000)
-        metrics.RUN.labels(job.type).observe(outcome.runtime_ms / 1000)
-        self._on_end(finish)
+        metrics.RUN.labels(job.type).observe(finish.runtime_ms / 1000)
 
 
 def _spec(job: Claimed) -> JobSpec:

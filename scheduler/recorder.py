@@ -12,13 +12,14 @@ import logging
 
 from jobs import claims, notify, output, states
 from jobs.claims import Finish, Moved
-from jobs.database import DATABASE_AWAY
+from jobs.database import AWAY_S, DATABASE_AWAY
 from scheduler.database_thread import DatabaseThread
 
 logger = logging.getLogger(__name__)
 
+OrgLine = tuple[int, output.Line]
+
 LINES_EVERY_S = 0.2
-AWAY_S = 1.0
 LARGEST_BATCH = 1000
 
 
@@ -28,7 +29,7 @@ class Recorder:
     def __init__(self, worker_id: str, database: DatabaseThread) -> None:
         self.worker_id = worker_id
         self._database = database
-        self._lines: list[tuple[int, output.Line]] = []  # with the org whose pages show it
+        self._lines: list[OrgLine] = []  # with the org whose pages show it
         self._ended: list[Finish] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -74,7 +75,13 @@ class Recorder:
         """Lines first: whoever sees a job ended finds all of its output."""
         lines = self._lines[:LARGEST_BATCH]
         ended = self._ended[:LARGEST_BATCH] if len(lines) == len(self._lines) else []
-        moved = await self._database.call(self._store, lines, ended)
+        try:
+            moved = await self._database.call(self._store, lines, ended)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            logger.exception("action=batch_refused worker=%s: writing one by one", self.worker_id)
+            moved = await self._write_singly(lines, ended)
         del self._lines[: len(lines)], self._ended[: len(ended)]
         self._report(ended, moved)
         if self._lines or self._ended:
@@ -82,7 +89,29 @@ class Recorder:
         else:
             self._idle.set()
 
-    def _store(self, lines: list[tuple[int, output.Line]], ended: list[Finish]) -> list[Moved]:
+    async def _write_singly(self, lines: list[OrgLine], ended: list[Finish]) -> list[Moved]:
+        """One row that the database refuses must not take the others with it, nor the worker."""
+        for line in lines:
+            await self._try_to_store([line], [])
+        moved = []
+        for one in ended:
+            stored = await self._try_to_store([], [one])
+            if stored is None:
+                refused = Finish(one.job_id, one.attempt, "failed", error="The outcome could not be stored.")
+                stored = await self._try_to_store([], [refused])
+            moved += stored or []
+        return moved
+
+    async def _try_to_store(self, lines: list[OrgLine], ended: list[Finish]) -> list[Moved] | None:
+        try:
+            return await self._database.call(self._store, lines, ended)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
+            logger.error("action=refused worker=%s rows=%s error=%s", self.worker_id, [*lines, *ended], error)
+            return None
+
+    def _store(self, lines: list[OrgLine], ended: list[Finish]) -> list[Moved]:
         output.append([line for _, line in lines])
         moved = claims.finish(worker_id=self.worker_id, ended=ended) if ended else []
         handed_back = any(job.status == states.QUEUED for job in moved)

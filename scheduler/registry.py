@@ -13,8 +13,10 @@ from orgs.models import Organization
 
 
 def register(worker_id: str, concurrency: int) -> None:
-    Worker.objects.create(
-        worker_id=worker_id, hostname=socket.gethostname(), pid=os.getpid(), concurrency=concurrency
+    """Tried again after a lost answer, so it may find its own row."""
+    Worker.objects.update_or_create(
+        worker_id=worker_id,
+        defaults={"hostname": socket.gethostname()[:255], "pid": os.getpid(), "concurrency": concurrency},
     )
     _tell_everybody()
 

@@ -13,15 +13,14 @@ import psycopg
 from django.conf import settings
 from django.db import connection
 
-from jobs.database import DATABASE_AWAY, replace_dead_connections
+from jobs.database import AWAY_S, DATABASE_AWAY, lost_the_session, replace_dead_connections
 from scheduler import metrics
 from scheduler.duties import DUTIES, Duty
-from scheduler.leader import Leadership, LeadershipLost, acting
+from scheduler.leader import POLL_S, Leadership, LeadershipLost, acting
 
 logger = logging.getLogger(__name__)
 
 CONFIRM_S = 1.0
-AWAY_S = 1.0
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, *DATABASE_AWAY)
 
 
@@ -30,7 +29,7 @@ class Scheduler:
 
     def __init__(self, stop: threading.Event) -> None:
         self.stop = stop
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.leadership = Leadership(settings.DATABASE_DIRECT_DSN, self.name)
 
     def run(self) -> None:
@@ -47,11 +46,13 @@ class Scheduler:
         logger.info("action=stopped scheduler=%s", self.name)
 
     def _campaign_and_lead(self) -> None:
-        """One wait for the lock; when it is won, the whole term. However a term ends, its session ends too."""
+        """One try for the lock; when it is won, the whole term. However a term ends, its session ends too."""
         term = None
         try:
             term = self.leadership.campaign()
-            if term is not None:
+            if term is None:
+                self.stop.wait(POLL_S)
+            else:
                 self._lead(term)
         except LeadershipLost as lost:
             logger.warning("action=deposed scheduler=%s term=%s reason=%s", self.name, term, lost)
@@ -80,9 +81,11 @@ class Scheduler:
         try:
             with metrics.DUTY_SECONDS.labels(duty.name).time(), acting(term):
                 rows = duty.run(f"leader:{self.name}")
-        except (LeadershipLost, *AWAY):
+        except LeadershipLost:
             raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, AWAY) and lost_the_session(error):
+                raise
             logger.exception("action=duty_failed duty=%s term=%s", duty.name, term)
             return
         if rows:

@@ -18,8 +18,8 @@ import psycopg
 from django.conf import settings
 
 from jobs import claims, notify, output
-from jobs.claims import Claimed
-from jobs.database import DATABASE_AWAY
+from jobs.claims import Claimed, Held
+from jobs.database import AWAY_S, DATABASE_AWAY
 from jobs.executors.process import JobProcesses
 from scheduler import registry
 from scheduler.database_thread import DatabaseThread
@@ -28,8 +28,8 @@ from scheduler.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
-AWAY_S = 1.0
 JITTER = 0.1
+LISTEN_CHECK_S = 30.0
 
 
 class WorkerBroken(Exception):
@@ -45,6 +45,7 @@ class Worker:
         self.grace_s = grace_s
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
+        self._claim_unheard = False
         self._work_database = DatabaseThread("work")
         self._beat_database = DatabaseThread("beat")
         self._recorder = Recorder(self.id, self._work_database)
@@ -121,7 +122,7 @@ class Worker:
         await asyncio.to_thread(self._processes.close)
 
     async def _claim_forever(self) -> None:
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self._pool.broken.is_set()):
             self._hint.clear()
             self._pool.freed.clear()
             asked = self._pool.free
@@ -133,19 +134,28 @@ class Worker:
 
     async def _claim(self, limit: int) -> list[Claimed]:
         try:
-            jobs = await self._work_database.call(self._claim_and_tell, limit)
+            if self._claim_unheard:
+                await self._hand_back_unheard()
+            self._claim_unheard = True
+            jobs = await self._work_database.call(
+                claims.claim, worker_id=self.id, types=self.types, limit=limit, lease_s=settings.LEASE_S
+            )
         except DATABASE_AWAY as error:
             logger.warning("action=database_away worker=%s error=%s", self.id, str(error).strip())
             await asyncio.sleep(AWAY_S)
             return []
+        self._claim_unheard = False
         for job in jobs:
             self._pool.start(job)
+        if jobs:
+            await self._work_database.call(notify.changed, [job.org_id for job in jobs])
         return jobs
 
-    def _claim_and_tell(self, limit: int) -> list[Claimed]:
-        jobs = claims.claim(worker_id=self.id, types=self.types, limit=limit, lease_s=settings.LEASE_S)
-        notify.changed(job.org_id for job in jobs)
-        return jobs
+    async def _hand_back_unheard(self) -> None:
+        """The last claim failed here, but the server may have carried it out: those jobs go back."""
+        moved = await self._work_database.call(claims.hand_back_unknown, worker_id=self.id, held=self._held)
+        if moved:
+            logger.warning("action=handed_back worker=%s jobs=%s", self.id, [job.job_id for job in moved])
 
     async def _wait_for(self, event: asyncio.Event) -> None:
         """Until the event, the stop or the next poll, whichever is first."""
@@ -165,11 +175,17 @@ class Worker:
                     for channel in (notify.JOBS_CHANNEL, notify.CANCEL_CHANNEL):
                         await session.execute(f"LISTEN {channel}")
                     self._hint.set()
-                    async for message in session.notifies():
-                        self._heed(message.channel, message.payload)
-            except psycopg.Error as error:
+                    await self._hear(session)
+            except (psycopg.Error, TimeoutError) as error:
                 logger.warning("action=listen_lost worker=%s error=%s", self.id, str(error).strip())
             await asyncio.sleep(AWAY_S)
+
+    async def _hear(self, session: psycopg.AsyncConnection) -> None:
+        """Until the connection is lost; a silent one is asked now and then whether it still is one."""
+        while True:
+            async for message in session.notifies(timeout=LISTEN_CHECK_S):
+                self._heed(message.channel, message.payload)
+            await asyncio.wait_for(session.execute("SELECT 1"), timeout=5)
 
     def _heed(self, channel: str, payload: str) -> None:
         if channel == notify.CANCEL_CHANNEL and payload.isdigit():
@@ -180,7 +196,7 @@ class Worker:
     async def _beat(self) -> None:
         while True:
             pause_s = settings.HEARTBEAT_S
-            held = [*self._pool.held, *self._recorder.held]
+            held = self._held
             status = "stopping" if self._stopping.is_set() else "active"
             try:
                 mine = await self._beat_database.call(
@@ -193,11 +209,15 @@ class Worker:
                 self._compare(held, mine)
             await asyncio.sleep(pause_s)
 
-    def _compare(self, held: Sequence[tuple[int, int]], mine: dict[int, bool]) -> None:
+    @property
+    def _held(self) -> list[Held]:
+        return [*self._pool.held, *self._recorder.held]
+
+    def _compare(self, held: Sequence[Held], mine: dict[Held, bool]) -> None:
         for job_id, attempt in held:
-            if job_id not in mine:
+            if (job_id, attempt) not in mine:
                 self._pool.give_up(job_id, attempt)
-            elif mine[job_id]:
+            elif mine[job_id, attempt]:
                 self._pool.cancel(job_id)
 
     def _note_line(self, job: Claimed, seq: int, stream: str, text: str) -> None:

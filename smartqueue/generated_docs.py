@@ -35,7 +35,7 @@ API_HEAD = """\
 Written by `make docs` from the OpenAPI schema, which the server gives at `/schema`; `/docs` is an explorer for it that
 loads nothing from elsewhere. This page says what the schema does not.
 
-- All bodies are JSON. Paths are written exactly as they are, with or without a slash at the end.
+- All bodies are JSON. A path's last slash, or its absence, is part of it: `/jobs/` is right, `/jobs` is 404.
 - Log in with `POST /auth/login` and send `Authorization: Bearer TOKEN`. Tokens live for `expires_in` seconds.
 - Errors have one shape, `{"error": {"code", "message", "fields"?}}`; `fields` maps dotted field names to sentences.
 - What belongs to another organisation does not exist for you: 404. What your role does not allow: 403.

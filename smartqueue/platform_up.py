@@ -29,14 +29,14 @@ class Platform:
         self.say = say
         self.supervisor = Supervisor(settings.DATA_DIR / "logs", say=say)
 
-    def run(self, *, workers: int, demo: bool) -> None:
+    def run(self, *, workers: int, with_demo: bool) -> None:
         self._prepare()
         listener = self._listen()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             self._start_processes(listener.fileno(), workers)
             if self._wait_until_ready(url):
-                self._welcome(url, with_demo=demo)
+                self._welcome(url, with_demo=with_demo)
             self._watch()
         finally:
             self.say("Stopping: jobs that are still running go back to the queue.")
@@ -85,9 +85,9 @@ class Platform:
         for number in (1, 2):
             self.supervisor.start(Child(f"scheduler-{number}", [*manage, "runscheduler"]))
         for number in range(1, workers + 1):
-            grace = str(min(settings.WORKER_GRACE_S, 5))
-            command = [*manage, "runworker", "--grace", grace]
-            self.supervisor.start(Child(f"worker-{number}", command, stop_s=settings.WORKER_GRACE_S + 10))
+            grace_s = min(settings.WORKER_GRACE_S, 5)
+            command = [*manage, "runworker", "--grace", str(grace_s)]
+            self.supervisor.start(Child(f"worker-{number}", command, stop_s=grace_s + 10))
 
     def _wait_until_ready(self, url: str) -> bool:
         self.say("Starting web server, schedulers and worker ...")

@@ -49,7 +49,7 @@ DATABASE_DIRECT_URL = env_secret(
     shown="DATABASE_URL",
 )
 DB_POOL_MAX = env_int(
-    "SMARTQUEUE_DB_POOL_MAX", 8, "Connections that one process keeps in its pool at most.", low=1, high=200
+    "SMARTQUEUE_DB_POOL_MAX", 8, "Connections that one process keeps in its pool at most.", low=2, high=200
 )
 DB_POOL_TIMEOUT_S = env_float(
     "SMARTQUEUE_DB_POOL_TIMEOUT_S",
@@ -66,19 +66,20 @@ EMBEDDED_POSTGRES_DURABLE = env_bool(
 )
 
 
+# A server whose machine vanished is noticed after seconds, not after the kernel's quarter of an hour.
+NETWORK = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 12_000}
+
+
 def _dsn(name: str, url: str) -> str:
     try:
         parts = conninfo_to_dict(url)
-    except Exception as error:
-        why = " ".join(str(error).split())
-        raise ImproperlyConfigured(
-            f"{name}: expected postgresql://user:password@host:5432/name ({why})."
-        ) from None
+    except Exception:  # whose text may hold the password
+        raise ImproperlyConfigured(f"{name}: expected postgresql://user:password@host:5432/name.") from None
     if not parts.get("dbname"):
         raise ImproperlyConfigured(
             f"{name}: expected a database name at the end, as in postgresql://host:5432/name."
         )
-    return make_conninfo(url)
+    return make_conninfo(url, **{key: value for key, value in NETWORK.items() if key not in parts})
 
 
 def _database(dsn: str) -> dict[str, Any]:
@@ -168,6 +169,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# Browsers keep cookies by host, not by port: two clones on one machine need names of their own.
+COOKIE_SUFFIX = f"_{hashlib.sha256(str(DATA_DIR).encode()).hexdigest()[:8]}" if EMBEDDED_POSTGRES else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"sessionid{COOKIE_SUFFIX}", f"csrftoken{COOKIE_SUFFIX}"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS

@@ -39,11 +39,11 @@ def run_command(argv: list[str]) -> None:
     try:
         if len(argv) > 1 and argv[1] not in WITHOUT_DATABASE:
             start_database()
+        execute_from_command_line(argv)
     except ImproperlyConfigured as error:
         sys.exit(f"Wrong setting: {error}")
     except EmbeddedPostgresError as error:
         sys.exit(str(error))
-    execute_from_command_line(argv)
 
 
 def start_database() -> None:

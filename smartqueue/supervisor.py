@@ -89,7 +89,10 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         child.started_at, child.restart_at = time.monotonic(), 0.0
-        with self._log_path(child).open("ab") as log:
+        path = self._log_path(child)
+        if path.exists() and path.stat().st_size > LOG_KEEP_BYTES:
+            path.replace(path.with_suffix(".old.log"))
+        with path.open("ab") as log:
             child.process = subprocess.Popen(
                 child.command,
                 stdin=subprocess.DEVNULL,
@@ -101,10 +104,7 @@ class Supervisor:
             )
 
     def _log_path(self, child: Child) -> Path:
-        path = self.log_dir / f"{child.name}.log"
-        if path.exists() and path.stat().st_size > LOG_KEEP_BYTES:
-            path.replace(path.with_suffix(".old.log"))
-        return path
+        return self.log_dir / f"{child.name}.log"
 
 
 def _reason(code: int) -> str:

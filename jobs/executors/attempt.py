@@ -11,23 +11,23 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from typing import Any, Self
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Self, TypeVar
 
-from jobs.executors.base import signal_name
+from jobs.executors import outcomes
+from jobs.executors.base import Outcome
+from jobs.executors.outcomes import Fields
 from jobs.executors.output import OnLine, OutputLines, PipeReader
 
 KILL_GRACE_S = 2.0
+START_LIMIT_S = 60.0  # the first job of a heavy type waits for imports, on a busy machine for long
 
 _GONE_S = 5.0
 _DRAIN_S = 1.0
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
-Fields = dict[str, Any]
-
-
-class NotStarted(OSError):
-    """The job's process could not be started."""
+T = TypeVar("T")
 
 
 class Attempt:
@@ -59,31 +59,35 @@ class Attempt:
             raise
         return attempt, descriptors
 
+    @property
+    def started(self) -> bool:
+        """Whether there is, or was, a process of the job."""
+        return self._job is not None
+
     def send(self, request: bytes) -> None:
         """Tell the guard what to run."""
         self._writer.write(request)
 
-    async def follow(self) -> Fields:
-        """Wait for the job's outcome, or for its end without one; as fields of an Outcome.
+    async def job_starts(self) -> bool:
+        """Wait for the job's process; False when the other end is gone before there was one."""
+        async for _ in self._messages():
+            if self._job is not None:
+                return True
+        return False
 
-        Raises NotStarted when the other end is gone before there was a job.
-        """
+    async def follow(self) -> Fields:
+        """Wait for the job's outcome, or for its end without one; as fields of an Outcome."""
         async for message in self._messages():
             match message:
-                case {"outcome": dict(fields)}:
-                    return fields
+                case {"outcome": report}:
+                    return outcomes.reported(report)
                 case {"exit": int(code)}:
-                    return _crashed(code)
-        if self._job is None:
-            raise NotStarted(NotStarted.__doc__)
-        return _crashed(None)
+                    return outcomes.crashed(code)
+        return outcomes.crashed(None)
 
-    def terminate(self) -> bool:
-        """Ask every process of the job to end; False when there is none yet."""
-        if self._job is None:
-            return False
+    def terminate(self) -> None:
+        """Ask every process of the job to end."""
         self._writer.write(b"T")
-        return True
 
     def kill(self) -> None:
         """Kill every process of the job: the guard does that when it hears nothing more."""
@@ -102,12 +106,12 @@ class Attempt:
                 pipe.close()
             self._lines.finish()
 
-    async def _messages(self) -> AsyncIterator[Any]:
+    async def _messages(self) -> AsyncIterator[Fields]:
         with contextlib.suppress(OSError, ValueError):
             while line := await self._reader.readline():
                 message = _parsed(line)
-                if "job" in message:
-                    self._job = message["job"]
+                if self._job is None:  # the first is true: the process sends it before it runs the job
+                    self._job = message.get("job")
                 yield message
 
     async def _until_gone(self) -> None:
@@ -134,46 +138,48 @@ class Attempt:
         return theirs
 
 
-async def until_the_end(attempt: Attempt, timeout_s: float, stop: asyncio.Event) -> Fields:
-    """Wait for the end of the job, of its time, or for `stop`; whichever is first decides the outcome."""
-    end = asyncio.ensure_future(attempt.follow())
-    stopped = asyncio.ensure_future(stop.wait())
+async def until_the_start(attempt: Attempt, stop: asyncio.Event) -> None:
+    """Wait for the job's process, or for `stop`. Raises OSError when there is none and will be none."""
+    started = await _unless_stopped(attempt.job_starts(), stop, START_LIMIT_S)
+    if started is None and not stop.is_set():
+        raise TimeoutError(f"It could not be started within {START_LIMIT_S:g} seconds.")
+    if started is False:
+        raise OSError("It could not be started.")
+
+
+async def until_the_end(attempt: Attempt, timeout_s: float, stop: asyncio.Event) -> Outcome:
+    """Wait for the end of the job, of its time, or for `stop`; whichever is first decides the outcome.
+
+    To be called when the job has just started, or `stop` is set.
+    """
+    if not attempt.started:
+        return Outcome(runtime_ms=0.0, **outcomes.cancelled())
+    started = time.perf_counter()
+    fields = await _unless_stopped(attempt.follow(), stop, timeout_s)
+    if fields is None:
+        fields = outcomes.cancelled() if stop.is_set() else outcomes.timed_out(timeout_s)
+        attempt.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(attempt.follow(), KILL_GRACE_S)
+    return Outcome(runtime_ms=(time.perf_counter() - started) * 1000, **fields)
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event, timeout_s: float) -> T | None:
+    """What `work` returns; None when `stop` is set or the time is over before that."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({end, stopped}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if end.done():
-            return end.result()
-        fields = _cancelled() if stopped.done() else _timed_out(timeout_s)
-        if attempt.terminate():
-            await asyncio.wait({end}, timeout=KILL_GRACE_S)
-        return fields
+        await asyncio.wait({task, stopped}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
     finally:
-        end.cancel()
+        task.cancel()
         stopped.cancel()
-        await asyncio.gather(end, stopped, return_exceptions=True)
+        await asyncio.gather(task, stopped, return_exceptions=True)
 
 
-def _parsed(line: bytes) -> Any:
-    """One message; an empty one for the half of a line that a killed job left."""
+def _parsed(line: bytes) -> Fields:
+    """One message; an empty one for anything else, as the half of a line that a killed job left."""
     try:
-        return json.loads(line)
-    except ValueError:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
         return {}
-
-
-def _crashed(exit_code: int | None) -> Fields:
-    if exit_code is None:
-        error = "The processes of the job were killed from outside."
-    elif exit_code >= 0:
-        error = f"The job's process ended with exit code {exit_code} before it reported a result."
-    else:
-        hint = " That is often for lack of memory." if exit_code == -signal.SIGKILL else ""
-        error = f"The job's process was killed by {signal_name(-exit_code)}.{hint}"
-    return {"status": "crashed", "error": error}
-
-
-def _cancelled() -> Fields:
-    return {"status": "cancelled", "error": "The job was stopped."}
-
-
-def _timed_out(timeout_s: float) -> Fields:
-    return {"status": "timeout", "error": f"The job ran longer than its limit of {timeout_s:g} seconds."}
+    return message if isinstance(message, dict) else {}

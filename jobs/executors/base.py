@@ -35,8 +35,9 @@ class JobSpec:
 class Outcome:
     """How an attempt ended.
 
-    `runtime_ms` runs from the start of the job's process to its end. `result` is a JSON value, set when
-    the status is "done". `retryable` is False where another attempt would fail the same way.
+    `runtime_ms` runs from the start of the job's process to its end; 0 when it was stopped before it
+    started. `result` is a JSON value, set when the status is "done". `retryable` is False where another
+    attempt would fail the same way. `retry_after_s` is from 0 to 86400. Every text can be stored.
     """
 
     status: Status

@@ -1,7 +1,8 @@
 """The job's own process: what runs there, and what it reports.
 
-The process reads its job from its parent (see `guard`), runs the executor and writes one line to the
-worker, {"outcome": {...}}, whatever happens. Called by `guard`; `perform` also by tests.
+The process gets its job from its parent (see `guard`). It writes two lines to the worker: {"job": pid}
+when it starts, which is when the job's time begins, and {"outcome": {...}} when the executor has ended,
+whatever happens. Called by `guard`; `perform` also by tests.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, TextIO
 
 from jobs import functions
-from jobs.executors import jsonvalue
+from jobs.executors import jsonvalue, outcomes
 from jobs.executors.base import EXECUTORS, JobError, JobSpec, PermanentError
-
-MAX_ERROR_CHARACTERS = 4000
 
 Fields = dict[str, Any]
 
@@ -28,6 +27,8 @@ def live(worker: socket.socket, request: bytes, stdout: int, stderr: int) -> NoR
     """The whole life of the process. `request` is one line of JSON: spec, environment, folder, modules."""
     code = 1
     try:
+        os.setsid()
+        send(worker, {"job": os.getpid()})
         order = json.loads(request)
         _settle(order, stdout, stderr)
         outcome = perform(JobSpec(**order["spec"]), order["modules"])
@@ -35,6 +36,8 @@ def live(worker: socket.socket, request: bytes, stdout: int, stderr: int) -> NoR
         sys.stderr.flush()
         send(worker, {"outcome": outcome})
         code = 0
+    except ConnectionError:
+        pass  # the worker wants to hear nothing more; the guard sees to the rest
     except BaseException:
         traceback.print_exc()
     finally:
@@ -47,10 +50,10 @@ def perform(spec: JobSpec, modules: Sequence[str] = ()) -> Fields:
         functions.load(modules)
         return {"status": "done", "result": _storable(EXECUTORS[spec.type](spec))}
     except JobError as error:
-        return _failure(str(error), error.retryable, error.retry_after_s)
+        return outcomes.failed(str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
     except BaseException as error:
         traceback.print_exc()
-        return _failure(f"{type(error).__name__}: {error}", retryable=True)
+        return outcomes.failed(f"{type(error).__name__}: {error}", retryable=True)
 
 
 def send(worker: socket.socket, message: Fields) -> None:
@@ -59,7 +62,6 @@ def send(worker: socket.socket, message: Fields) -> None:
 
 
 def _settle(order: Fields, stdout: int, stderr: int) -> None:
-    os.setsid()
     signal.set_wakeup_fd(-1)
     for default in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(default, signal.SIG_DFL)
@@ -76,11 +78,6 @@ def _settle(order: Fields, stdout: int, stderr: int) -> None:
 def _line_by_line(descriptor: int) -> TextIO:
     """Output that the log can follow while the job runs."""
     return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-
-
-def _failure(message: str, retryable: bool, retry_after_s: float | None = None) -> Fields:
-    error = jsonvalue.clean_text(message)[:MAX_ERROR_CHARACTERS]
-    return {"status": "failed", "error": error, "retryable": retryable, "retry_after_s": retry_after_s}
 
 
 def _storable(result: Any) -> Any:

@@ -7,7 +7,7 @@ job's group and runs no code of the job: a job that keeps the interpreter lock, 
 its whole group does not touch it.
 
 Control socket, worker to guard: one line with the job (see `child.live`), then any byte for "end soon".
-Back, one line each: {"job": pid}; {"outcome": {...}} from the job; {"exit": code}; {"gone": true}.
+Back, one line each: {"job": pid} and {"outcome": {...}} from the job; {"exit": code}; {"gone": true}.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ def _guard(worker: socket.socket, request: bytes, stdout: int, stderr: int) -> N
     os.close(stdout)
     os.close(stderr)
     try:
-        child.send(worker, {"job": job})
         code = _until_gone(worker, job, woken)
         if code is not None:
             child.send(worker, {"exit": code})
@@ -65,9 +64,19 @@ def _until_gone(worker: socket.socket, job: int, woken: int) -> int | None:
             _signal_group(job, signal.SIGTERM)
         if woken in ready:
             os.read(woken, 512)
-            pid, status = os.waitpid(job, os.WNOHANG)
-            if pid == job:
-                return os.waitstatus_to_exitcode(status)
+            code = _reap(job)
+            if code is not None:
+                return code
+
+
+def _reap(job: int) -> int | None:
+    """Let go of every child that ended; the exit code of the job's process if it is one of them."""
+    code = None
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == job:
+                code = os.waitstatus_to_exitcode(ended[1])
+    return code
 
 
 def _kill_all(job: int) -> None:

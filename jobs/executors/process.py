@@ -18,14 +18,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from jobs import functions
-from jobs.executors.attempt import Attempt, NotStarted, until_the_end
+from jobs.executors import forkserver
+from jobs.executors.attempt import Attempt, until_the_end, until_the_start
 from jobs.executors.base import JobSpec, Outcome
 from jobs.executors.environment import fork_server_environment, job_environment
 from jobs.executors.output import OnLine
@@ -36,6 +36,10 @@ _CLOSE_S = 10.0
 # makes each fork dearer by milliseconds, which the small jobs should not pay for.
 _HEAVY = {name: (f"jobs.executors.{name}",) for name in ("http", "etl", "ml")}
 _LIGHT = ("jobs.executors.python", "jobs.executors.shell")
+
+
+class CannotStart(OSError):
+    """This machine has no process or no folder for a job now. The job did not run."""
 
 
 class JobProcesses:
@@ -57,17 +61,18 @@ class JobProcesses:
         self.close()
 
     async def run(self, spec: JobSpec, *, on_line: OnLine, stop: asyncio.Event) -> Outcome:
-        """Run one attempt to its end, at most `spec.timeout_s` seconds.
+        """Run one attempt to its end, at most `spec.timeout_s` seconds from the start of its process.
 
         `on_line(stream, text)` gets each line of output as it comes; stream is stdout, stderr or system.
-        Setting `stop` ends the job (SIGTERM to its group, SIGKILL soon after) as "cancelled". Raises OSError
-        when no process can be started here.
+        Setting `stop` ends the job (SIGTERM to its group, SIGKILL soon after) as "cancelled". Raises
+        CannotStart, and that only, when no process can be started here.
         """
-        folder = self._new_folder()
+        with _starting():
+            folder = self._new_folder()
         try:
             try:
                 return await self._run(spec, folder, on_line, stop)
-            except NotStarted:  # as when the fork server was killed before it came to this one
+            except CannotStart:  # as when the fork server was killed before it came to this one
                 return await self._run(spec, folder, on_line, stop)
         finally:
             await _remove(folder)
@@ -81,21 +86,25 @@ class JobProcesses:
         shutil.rmtree(self._root, ignore_errors=True)
 
     async def _run(self, spec: JobSpec, folder: Path, on_line: OnLine, stop: asyncio.Event) -> Outcome:
-        started = time.perf_counter()
-        attempt, descriptors = await Attempt.open(on_line)
+        with _starting():
+            attempt, descriptors = await Attempt.open(on_line)
         self._running.add(attempt)
         try:
-            try:
-                self._server(_HEAVY.get(spec.type, _LIGHT)).fork(descriptors)
-            finally:
-                for descriptor in descriptors:
-                    os.close(descriptor)
-            attempt.send(_order(spec, folder))
-            fields = await until_the_end(attempt, spec.timeout_s, stop)
-            return Outcome(runtime_ms=(time.perf_counter() - started) * 1000, **fields)
+            with _starting():
+                self._fork(spec.type, descriptors)
+                attempt.send(_order(spec, folder))
+                await until_the_start(attempt, stop)
+            return await until_the_end(attempt, spec.timeout_s, stop)
         finally:
             await attempt.close()
             self._running.discard(attempt)
+
+    def _fork(self, type: str, descriptors: list[int]) -> None:
+        try:
+            self._server(_HEAVY.get(type, _LIGHT)).fork(descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _server(self, preload: tuple[str, ...]) -> ForkServer:
         if preload not in self._servers:
@@ -110,33 +119,42 @@ class JobProcesses:
 
 
 class ForkServer:
-    """The worker's handle of one `forkserver` process; starts another when that was killed."""
+    """The worker's handle of one `forkserver` process; starts another when that was killed or hangs."""
 
     def __init__(self, folder: Path, preload: Sequence[str]) -> None:
         self._arguments = [str(folder), *preload]
+        self._killed: list[subprocess.Popen[bytes]] = []
         self._start()
 
     def fork(self, descriptors: list[int]) -> None:
-        """Have a guard forked that gets these descriptors."""
+        """Have a guard forked that gets these descriptors. Never blocks."""
         try:
-            socket.send_fds(self._socket, [b"j"], descriptors)
-        except OSError:
-            # Jobs that the dead server forked go on without it; the next ones need another.
-            self.close()
+            socket.send_fds(self._socket, [forkserver.FORK], descriptors)
+        except OSError:  # it is dead, or hangs and takes no more
+            self._kill()
             self._start()
-            socket.send_fds(self._socket, [b"j"], descriptors)
+            socket.send_fds(self._socket, [forkserver.FORK], descriptors)
 
     def close(self) -> None:
-        """End the process and wait for it; its guards end their jobs first."""
-        self._socket.close()
-        try:
+        """End the process; blocks until the guards it forked have ended, or for some seconds."""
+        with contextlib.suppress(OSError):
+            self._socket.send(forkserver.END)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_CLOSE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._kill()
+        for process in self._killed:
+            process.wait()
+
+    def _kill(self) -> None:
+        """Make an end of the process, without waiting; jobs that it forked go on."""
+        # Killed first: on the end of the socket alone it would remove the folder.
+        self._process.kill()
+        self._socket.close()
+        self._killed = [process for process in (*self._killed, self._process) if process.poll() is None]
 
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
         module = [sys.executable, "-P", "-m", "jobs.executors.forkserver"]
         with theirs:
             # A session of its own: no signal of the worker's terminal or process group reaches it.
@@ -148,6 +166,14 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotStart(f"No process can be started for a job: {error}") from error
 
 
 def _order(spec: JobSpec, folder: Path) -> bytes:

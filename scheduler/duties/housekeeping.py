@@ -1,9 +1,10 @@
-"""Removes what nobody reads any more: old samples, and workers that ended days ago."""
+"""Removes what nobody reads any more: old samples, workers that ended days ago, ended sessions."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from django.contrib.sessions.models import Session
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -20,4 +21,5 @@ def run(actor: str) -> int:
         status__in=(Worker.STOPPED, Worker.LOST), last_seen__lt=Now() - KEEP_WORKERS
     )
     workers, _ = ended.delete()
-    return samples + workers
+    sessions, _ = Session.objects.filter(expire_date__lt=Now()).delete()
+    return samples + workers + sessions

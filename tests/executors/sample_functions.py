@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,8 +35,23 @@ def give(what: str) -> Any:
 
 
 @register("t.raise_later")
-def raise_later(seconds: float) -> None:
-    raise JobError("try later", retry_after_s=seconds)
+def raise_later(seconds: str) -> None:
+    wrong_or_right: Any = "soon" if seconds == "soon" else float(seconds)
+    raise JobError("try later", retry_after_s=wrong_or_right)
+
+
+@register("t.raise_text")
+def raise_text(text: str) -> None:
+    raise JobError(text)
+
+
+@register("t.forge")
+def forge(report: str) -> None:
+    """Say what this job likes on the socket that its process reports through, and nothing more."""
+    for descriptor in range(3, 32):
+        with contextlib.suppress(OSError), socket.socket(fileno=descriptor) as control:
+            control.sendall(b"\n" + report.encode() + b"\n")
+    os._exit(0)
 
 
 @register("t.raise_for_good")

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from jobs.executors import process
+from jobs.executors import attempt, outcomes, process
 from jobs.executors.base import Outcome
 from jobs.executors.output import DROPPED, MAX_LINES
-from jobs.executors.process import JobProcesses
+from jobs.executors.process import CannotStart, ForkServer, JobProcesses
 from tests.executors.conftest import Runner, all_gone, make_spec
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio
+
+SLOW_S = 1.0  # what tests.executors.slow_to_import takes
 
 
 async def lines_of(runner: Runner, number: int) -> list[str]:
@@ -42,11 +47,44 @@ async def test_errors_of_functions(runner: Runner) -> None:
     assert (outcome.status, outcome.retryable) == ("failed", True)
     assert outcome.error == "ZeroDivisionError: division by zero"
     assert "in divide" in runner.text("stderr")
-    later = await runner.call("t.raise_later", 90)
+    later = await runner.call("t.raise_later", "90")
     assert (later.error, later.retryable, later.retry_after_s) == ("try later", True, 90)
     never = await runner.call("t.raise_for_good")
     assert (never.error, never.retryable, runner.lines) == ("never", False, [])
     assert "lambda" in (await runner.call("fail", "a\x00 lambda")).error
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [("nan", None), ("-1e300", 0.0), ("inf", 86_400.0), ("1e300", 86_400.0), ("soon", None), ("2.5", 2.5)],
+)
+async def test_when_to_try_again_can_be_stored(runner: Runner, wanted: str, given: float | None) -> None:
+    outcome = await runner.call("t.raise_later", wanted)
+    assert (outcome.status, outcome.error, outcome.retry_after_s) == ("failed", "try later", given)
+
+
+async def test_error_texts_can_be_stored(runner: Runner) -> None:
+    outcome = await runner.call("t.raise_text", "\x00a\ud800" + "x" * 20_000)
+    assert outcome.error == ("a\ufffd" + "x" * 20_000)[: outcomes.MAX_ERROR_CHARACTERS]
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "words"),
+    [
+        ('{"outcome": {"status": "failed", "error": "a\\u0000b", "retryable": true, "retry_after_s": NaN}}',
+         "failed", "ab"),
+        ('{"outcome": {"status": "done", "result": ["\\u0000"]}}', "failed", "cannot be stored"),
+        ('{"outcome": {"status": "done", "result": NaN}}', "failed", "cannot be stored"),
+        ('{"outcome": {"status": "bored", "x": 1}}', "crashed", "no outcome"),
+        ('{"outcome": 5}', "crashed", "no outcome"),
+        ('{"job": "x"}\n5\n["job"]', "crashed", "exit code 0"),
+        ("[" * 100_000, "crashed", "exit code 0"),
+    ],
+)  # fmt: skip
+async def test_a_job_that_forges_its_report(runner: Runner, report: str, status: str, words: str) -> None:
+    outcome = await runner.call("t.forge", report)
+    assert (outcome.status, outcome.retry_after_s) == (status, None)
+    assert words in outcome.error
 
 
 async def test_an_unknown_function_is_permanent(runner: Runner) -> None:
@@ -251,6 +289,92 @@ async def test_where_no_process_can_be_started_the_worker_is_told(monkeypatch: p
         with pytest.raises(OSError, match="could not be started"):
             await Runner(processes).call("noop")
         assert list(Path(processes._root).iterdir()) == []
+
+
+async def test_the_start_of_a_fork_server_is_no_time_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_LIGHT", ("tests.executors.slow_to_import",))
+    with JobProcesses() as processes:
+        outcome = await Runner(processes).call("noop", timeout_s=SLOW_S * 0.8)
+    assert outcome.status == "done"
+    assert outcome.runtime_ms < SLOW_S * 1000
+
+
+async def test_a_start_that_never_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    with JobProcesses() as processes:
+        runner = Runner(processes)
+        server = await _fork_server_of(runner)
+        monkeypatch.setattr(attempt, "START_LIMIT_S", 0.1)
+        monkeypatch.setattr(attempt, "_GONE_S", 0.1)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with pytest.raises(CannotStart, match=r"within 0\.1 seconds"):
+                await runner.call("noop", timeout_s=1000)
+            runner.stop.set()
+            assert await runner.call("noop") == Outcome("cancelled", 0.0, error="The job was stopped.")
+        finally:
+            os.kill(server, signal.SIGCONT)
+
+
+async def test_no_room_for_a_working_folder(tmp_path: Path) -> None:
+    with JobProcesses() as processes:
+        processes._root.rmdir()
+        processes._root.write_text("in the way")
+        with pytest.raises(CannotStart):
+            await Runner(processes).call("noop")
+        processes._root.unlink()
+        assert (await Runner(processes).call("noop")).status == "done"
+
+
+async def test_no_descriptor_left_for_a_job(runner: Runner) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(name) for name in os.listdir("/dev/fd"))
+    await runner.call("noop")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(used, 3), limits[1]))
+    try:
+        with pytest.raises(CannotStart, match="Too many open files"):
+            await runner.call("noop")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (await runner.call("noop")).status == "done"
+
+
+async def test_a_fork_server_that_lingers_does_not_hold_up_the_worker() -> None:
+    """It has lost its connection, waits for its job, and would then remove the folder of all jobs."""
+    with JobProcesses() as processes:
+        runner = Runner(processes)
+        job = asyncio.create_task(runner.shell("echo up; sleep 2"))
+        await lines_of(runner, 1)
+        processes._server(process._LIGHT)._socket.shutdown(socket.SHUT_RDWR)
+        assert (await Runner(processes).call("noop")).status == "done"
+        assert not job.done()
+        assert (await job).status == "done"
+        assert processes._root.exists()
+
+
+async def test_a_fork_server_that_takes_no_more_is_replaced() -> None:
+    with JobProcesses() as processes:
+        server = processes._server(process._LIGHT)
+        hangs = server._process
+        os.kill(hangs.pid, signal.SIGSTOP)
+        with open(os.devnull) as nothing:
+            while server._process is hangs:
+                server.fork([nothing.fileno()] * 3)
+        assert (await Runner(processes).call("noop")).status == "done"
+
+
+async def test_the_end_of_one_fork_server_leaves_the_folder_that_all_share(tmp_path: Path) -> None:
+    ForkServer(tmp_path, process._LIGHT).close()
+    assert tmp_path.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans do not come to the guard")
+async def test_orphans_that_ended_are_reaped_while_the_job_runs(runner: Runner) -> None:
+    count = "ps -A -o ppid=,stat= | awk -v g=$g '$1 == g && $2 ~ /^Z/' | wc -l"
+    await runner.shell(
+        "g=$(ps -o ppid= -p $PPID | tr -d ' '); for i in $(seq 50); do (true &); done; "
+        f"for i in $(seq 200); do n=$({count}); [ $n = 0 ] && break; sleep 0.05; done; echo $n"
+    )
+    assert runner.text().strip() == "0"
 
 
 async def _fork_server_of(runner: Runner) -> int:

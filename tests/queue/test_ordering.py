@@ -48,3 +48,9 @@ def test_lanes_are_credits() -> None:
 def test_backoff_stays_under_its_cap(retry_count: int, base_s: float, cap_s: float) -> None:
     delay = retries.delay_s(retry_count, base_s=base_s, cap_s=cap_s, rng=random.Random(1))
     assert 0 <= delay <= min(cap_s, base_s * 2.0 ** min(retry_count, 60))
+
+
+def test_backoff_doubles_up_to_its_cap() -> None:
+    delays = [retries.delay_s(count, base_s=1, cap_s=10, rng=random.Random(1)) for count in range(6)]
+    share = random.Random(1).random()
+    assert delays == pytest.approx([share * ceiling for ceiling in (1, 2, 4, 8, 10, 10)])

@@ -9,12 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import claims, prediction, services, states, submission
+from jobs import claims, notify, prediction, services, states, submission
 from jobs.models import Job, JobEvent
 from jobs.prediction import Prediction
 from orgs.exceptions import Forbidden, InvalidInput
@@ -81,6 +81,8 @@ class TestSubmit:
             ({"timeout_s": float("inf")}, "timeout_s"),
             ({"run_at": "tomorrow"}, "run_at"),
             ({"run_at": "2030-01-01T00:00:00"}, "run_at"),
+            ({"run_at": "0001-01-01T00:00:00+23:00"}, "run_at"),
+            ({"run_at": "9999-12-31T23:59:59-23:00"}, "run_at"),
             ({"payload": {"function": "no such"}}, "payload.function"),
             ({"payload": []}, "payload"),
             ({"colour": "red"}, "colour"),
@@ -122,6 +124,20 @@ class TestTransactions:
             messages = [message.channel for message in session.notifies(timeout=5, stop_after=2)]
         assert sorted(messages) == ["smartqueue_jobs", "smartqueue_live"]
         assert list(Job.objects.values_list("name", flat=True)) == ["kept"]
+
+    def test_a_wake_up_that_cannot_be_sent_fails_no_submission(
+        self, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[Any] = []
+
+        def away(messages: Any) -> None:
+            asked.append(messages)
+            raise OperationalError("the connection was lost")
+
+        monkeypatch.setattr(notify, "_notify", away)
+        job = submit(bob)
+        assert len(asked) == 1
+        assert Job.objects.get().pk == job.pk
 
     def test_many_duplicates_at_once_make_one_job(self, bob: User, submit: Submit) -> None:
         barrier, seen = threading.Barrier(8), []

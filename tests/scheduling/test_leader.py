@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
-from jobs.models import SchedulerLeader
+from jobs.models import SchedulerLeader, Worker
+from scheduler import leader
 from scheduler.leader import STALE_S, Leadership, LeadershipLost, acting
+from scheduler.scheduler import Scheduler
 from tests.processes import database_url
 from tests.waiting import wait_until
 
@@ -91,6 +95,69 @@ def test_a_leader_that_is_silent_for_long_is_deposed(seats: list[Leadership]) ->
     SchedulerLeader.objects.update(last_seen=timezone.now() - timedelta(seconds=STALE_S + 1))
     assert second.campaign() is None
     wait_until(lambda: second.campaign() == 2, 10, "the standby leads")
+
+
+def test_a_leader_row_with_another_name_ends_the_term(seats: list[Leadership]) -> None:
+    first, _ = seats
+    assert first.campaign() == 1
+    SchedulerLeader.objects.update(worker_id="other")
+    with pytest.raises(LeadershipLost, match="term 1 is over"):
+        first.confirm(1)
+
+
+def test_a_later_term_of_the_same_scheduler_ends_the_earlier_one(seats: list[Leadership]) -> None:
+    first, _ = seats
+    assert first.campaign() == 1
+    SchedulerLeader.objects.update(term=2)
+    with pytest.raises(LeadershipLost, match="term 1 is over"):
+        first.confirm(1)
+
+
+def test_the_end_of_the_session_ends_the_term(seats: list[Leadership]) -> None:
+    first, _ = seats
+    assert first.campaign() == 1
+    end_session_of(first)
+    with pytest.raises(LeadershipLost, match="the session is gone"):
+        first.confirm(1)
+
+
+def test_a_duty_gives_up_on_a_lock_that_somebody_holds(
+    seats: list[Leadership], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "LOCKED_S", 0.2)
+    term = seats[0].campaign()
+    assert term is not None
+    with psycopg.connect(database_url()) as holder:
+        holder.execute("LOCK TABLE jobs_worker IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(OperationalError, match="lock timeout"), acting(term):
+            Worker.objects.count()
+
+
+def test_a_duty_gives_up_on_a_statement_that_takes_too_long(
+    seats: list[Leadership], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "STATEMENT_S", 0.2)
+    term = seats[0].campaign()
+    assert term is not None
+    with (
+        pytest.raises(OperationalError, match="statement timeout"),
+        acting(term),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_sleep(20)")
+
+
+def test_a_scheduler_on_a_host_with_a_very_long_name_can_lead(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 300)
+    settings.DATABASE_DIRECT_DSN = make_conninfo(database_url())
+    seat = Scheduler(threading.Event()).leadership
+    try:
+        assert seat.campaign() == 1
+        seat.confirm(1)
+    finally:
+        seat.resign()
 
 
 def end_session_of(seat: Leadership) -> None:

@@ -43,7 +43,8 @@ def token_of(running: Running, username: str = "demo-user") -> str:
 
 
 def jobs_of(running: Running, token: str) -> dict[str, dict[str, Any]]:
-    return {job["name"]: job for job in call(f"{running.url}/jobs/?page_size=100", token=token)["results"]}
+    listed = call(f"{running.url}/jobs/?page_size=100", token=token)["results"]
+    return {job["name"]: call(f"{running.url}/jobs/{job['id']}", token=token) for job in listed}
 
 
 def test_first_run_second_run_and_a_taken_port(folder: Path) -> None:

@@ -82,9 +82,16 @@ def test_failing_job_is_retried_and_ends_as_dead_letter(
     assert LogLine.objects.filter(job=job, text="try").count() == 3
 
 
-def test_unknown_function_at_run_time_is_not_retried(worker: Any, bob: User, submit: Submit) -> None:
-    job = submit(bob, payload={"function": "fail", "args": ["broken"]}, max_retries=0)
-    assert "broken" in ended(job).error_msg
+def test_failure_that_retrying_cannot_mend_ends_at_once(worker: Any, bob: User, submit: Submit) -> None:
+    job = ended(shell(submit, bob, "no-such-command", max_retries=3))
+    assert (job.status, job.attempt, job.retry_count) == (states.FAILED, 1, 0)
+    assert "a command was not found" in job.error_msg
+
+
+def test_all_lines_are_stored_before_the_ending(worker: Any, bob: User, submit: Submit) -> None:
+    job = ended(shell(submit, bob, "seq 3000"))
+    lines = LogLine.objects.filter(job=job, logged_at__lte=job.finished_at)
+    assert list(lines.order_by("seq").values_list("text", flat=True)) == [str(n) for n in range(1, 3001)]
 
 
 def test_timeout_kills_the_whole_group(worker: Any, bob: User, submit: Submit, tmp_path: Path) -> None:
@@ -104,6 +111,36 @@ def test_cancel_stops_a_running_job(worker: Any, bob: User, submit: Submit, tmp_
     job = ended(job)
     assert (job.status, job.result) == (states.CANCELLED, None)
     wait_until(lambda: not alive(int(pid_file.read_text())), 10, "the child of the job is gone")
+
+
+def started(submit: Submit, user: User, pid_file: Path) -> tuple[Job, int]:
+    """A job that runs for long, and the process id of its command."""
+    job = shell(submit, user, f"sleep 600 & echo $! > {pid_file}; wait")
+    running(job)
+    return job, int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), 10, "the command started"))
+
+
+def test_a_cancel_that_was_not_heard_is_found_by_the_heartbeat(
+    worker: Any, bob: User, submit: Submit, tmp_path: Path
+) -> None:
+    job, pid = started(submit, bob, tmp_path / "pid")
+    Job.objects.update(cancel_requested=True)  # tells nobody
+    assert ended(job).status == states.CANCELLED
+    wait_until(lambda: not alive(pid), 10, "the child of the job is gone")
+
+
+def test_a_worker_that_lost_its_lease_stops_the_job_and_records_nothing(
+    platform: Processes, worker: Any, bob: User, submit: Submit, tmp_path: Path
+) -> None:
+    job, pid = started(submit, bob, tmp_path / "pid")
+    Job.objects.update(worker_id="other")
+    wait_until(lambda: not alive(pid), 20, "the child of the job is gone")
+    ended(submit(bob))  # endings are written in order: that of the lost job would be there by now
+    job.refresh_from_db()
+    assert (job.status, job.worker_id) == (states.RUNNING, "other")
+    assert not ExecutionLog.objects.filter(job=job).exists()
+    assert "lease_lost" in platform.output_of(worker)
+    assert "fenced" not in platform.output_of(worker)
 
 
 def test_a_killed_job_process_is_retried(platform: Processes, worker: Any, bob: User, submit: Submit) -> None:

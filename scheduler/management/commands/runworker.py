@@ -31,6 +31,8 @@ class Command(BaseCommand):
         from scheduler import metrics
 
         types = [name.strip() for name in options["types"].split(",") if name.strip()]
+        if not types:
+            raise CommandError(f"--types: expected some of {', '.join(JOB_TYPES)}.")
         if unknown := sorted(set(types) - set(JOB_TYPES)):
             raise CommandError(
                 f"--types: unknown {', '.join(unknown)}; expected some of {', '.join(JOB_TYPES)}."

@@ -22,7 +22,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        Platform(stop, say=self._say).run(workers=options["workers"], demo=not options["no_demo"])
+        Platform(stop, say=self._say).run(workers=options["workers"], with_demo=not options["no_demo"])
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
