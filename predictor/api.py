@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import prediction
 from orgs.serializers import ErrorSerializer
 from predictor import service
-from predictor.exceptions import PredictorError
 from predictor.serializers import PredictRequestSerializer, PredictResponseSerializer
-
-logger = logging.getLogger(__name__)
 
 
 class PredictView(APIView):
@@ -36,11 +30,7 @@ class PredictView(APIView):
     def post(self, request: Request) -> Response:
         body = PredictRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        try:
-            answer = service.predict_for_history(**body.validated_data)
-        except PredictorError:
-            logger.exception("The predictor has no answer.")
-            answer = prediction.NEUTRAL
+        answer = service.predict_for_history(**body.validated_data)
         shown = {
             "predicted_runtime_ms": answer.runtime_ms,
             "predicted_priority": answer.priority,

@@ -15,7 +15,6 @@ import numpy as np
 
 from predictor import coldstart
 from predictor.blas import one_thread
-from predictor.exceptions import AbsurdEstimate
 from predictor.features import Sequences, example
 from predictor.history import Ask, Base, Past, robust_base
 from predictor.lstm import Array, Network, at_last_step
@@ -23,6 +22,7 @@ from predictor.lstm import Array, Network, at_last_step
 COLD_START, BASE, LSTM = "cold_start", "base", "lstm"
 SHORTEST_MS = 1.0
 LONGEST_MS = 7 * 86_400_000.0
+LARGEST_CORRECTION = 10.0  # in log: a factor of 22,000, more than a network that works puts out
 _BATCH = 128
 
 
@@ -34,14 +34,14 @@ class Estimate:
     source: str
 
 
-def estimate(network: Network | None, asked: Sequence[tuple[Ask, Past]]) -> list[Estimate]:
-    """One estimate per ask, in order. Raises AbsurdEstimate beyond 1 ms to 7 days, and for NaN."""
+def estimate(network: Network | None, asked: Sequence[tuple[Ask, Past]]) -> list[Estimate | None]:
+    """One estimate per ask, in order, held within 1 ms to 7 days; None where the network is absurd."""
     found = [(ask, past, robust_base(ask, past)) for ask, past in asked]
     based = [(ask, past, base) for ask, past, base in found if base]
     corrections = iter(_corrections(network, based))
     source = BASE if network is None else LSTM
     return [
-        Estimate(_plausible(base.log_ms + next(corrections)), source) if base else cold_start(ask, past)
+        _corrected(base, next(corrections), source) if base else cold_start(ask, past)
         for ask, past, base in found
     ]
 
@@ -74,7 +74,9 @@ def _corrections(network: Network | None, based: Sequence[tuple[Ask, Past, Base]
     return [float(value) for value in median(correct(network, sequences))]
 
 
-def _plausible(log_ms: float) -> float:
-    if not math.log(SHORTEST_MS) <= log_ms <= math.log(LONGEST_MS):
-        raise AbsurdEstimate(f"The estimate exp({log_ms:.4g}) ms lies beyond 1 ms to 7 days.")
-    return math.exp(log_ms)
+def _corrected(base: Base, correction: float, source: str) -> Estimate | None:
+    # Written so that NaN, which compares false with everything, is refused too.
+    if not (math.isfinite(base.log_ms) and abs(correction) <= LARGEST_CORRECTION):
+        return None
+    log_ms = min(max(base.log_ms + correction, math.log(SHORTEST_MS)), math.log(LONGEST_MS))
+    return Estimate(math.exp(log_ms), source)

@@ -20,5 +20,5 @@ class UnusableModel(PredictorError):
     """The stored model cannot be used."""
 
 
-class AbsurdEstimate(PredictorError):
-    """The model put out a runtime that no job can have."""
+class FailedTraining(PredictorError):
+    """The training did not come to a model that can be measured."""

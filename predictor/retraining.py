@@ -13,7 +13,9 @@ from django.db import transaction
 
 from predictor import selectors, store
 from predictor.models import ModelVersion
-from predictor.train import Progress, train
+from predictor.train import Progress, Trained, train
+
+DEFAULT_LIMIT = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,18 @@ class Report:
 
 
 def retrain(
-    *, since: datetime | None = None, seed: int = 0, dry_run: bool = False, progress: Progress | None = None
+    *,
+    since: datetime | None = None,
+    limit: int = DEFAULT_LIMIT,
+    seed: int = 0,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
-    """Raises TooLittleHistory, UnusableModel or a database error; then nothing has changed."""
-    runs = selectors.all_runs(since)
+    """Learn from the newest `limit` runs since `since`. Raises TooLittleHistory, a PredictorError or a
+    database error; then nothing has changed."""
+    runs = selectors.newest_runs(limit, since)
     trained = train(runs, rng=np.random.default_rng(seed), progress=progress)
-    outcome = "better than the base or equal" if trained.beats_base else "worse than the base"
-    judgement = f"On the newest runs the network is {outcome}"
+    judgement = _judgement(trained)
     if dry_run:
         return Report(trained.metrics, None, f"{judgement}; dry run, nothing was stored.")
     times = [datetime.fromtimestamp(run.ended_at, UTC) for run in runs]
@@ -44,3 +51,12 @@ def retrain(
             store.activate(version)
     state = "active" if version.active else "stored but not active"
     return Report(trained.metrics, version, f"{judgement}; version {version.pk} is {state}.")
+
+
+def _judgement(trained: Trained) -> str:
+    network, base = trained.metrics["log2_network"], trained.metrics["log2_base"]
+    outcome = "better than" if trained.beats_base else "no better than"
+    return (
+        f"On the newest runs the network is {outcome} the base: log2_network {network:.4g}, "
+        f"log2_base {base:.4g} (mean |log2 error|, the figure that decides)"
+    )

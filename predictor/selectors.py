@@ -1,4 +1,4 @@
-"""What the predictor reads of the execution history: the last runs for a prediction, all for training."""
+"""What the predictor reads of the execution history: the last runs for a prediction, many for training."""
 
 from __future__ import annotations
 
@@ -75,15 +75,15 @@ def known_for(requests: Sequence[PredictionRequest]) -> Known:
     return Known(version=rows[0][0], at=rows[0][1], book=book)
 
 
-def all_runs(since: datetime | None = None) -> list[Run]:
-    """Every execution logged at or after `since`, oldest first."""
-    logs = ExecutionLog.objects.order_by("id")
+def newest_runs(limit: int, since: datetime | None = None) -> list[Run]:
+    """The newest `limit` executions logged at or after `since` (None: ever), oldest first."""
+    logs = ExecutionLog.objects.order_by("-id")
     if since:
         logs = logs.filter(logged_at__gte=since)
     fields = ("org_id", "job_type", "job_name", "lane", "outcome", "runtime_ms", "logged_at", "wait_ms")
-    return [
+    rows = logs.values_list(*fields)[:limit].iterator(chunk_size=5000)
+    runs = [
         Run(org_id, kind, name, lane, outcome, runtime_ms, logged_at.timestamp(), wait_ms)
-        for org_id, kind, name, lane, outcome, runtime_ms, logged_at, wait_ms in logs.values_list(
-            *fields
-        ).iterator(chunk_size=5000)
+        for org_id, kind, name, lane, outcome, runtime_ms, logged_at, wait_ms in rows
     ]
+    return runs[::-1]

@@ -13,14 +13,13 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import transaction
 
 from predictor.exceptions import UnusableModel
 from predictor.features import SCHEMA
 from predictor.lstm import Array, Network, Shape
 from predictor.models import ModelVersion
 
-MODEL_CHANNEL = "smartqueue_model"
 FORMAT = "smartqueue-lstm-1"
 MAX_BYTES = 16 * 1024 * 1024
 _HEADER = "header"
@@ -110,10 +109,4 @@ def activate(version: ModelVersion) -> None:
         load(version.pk)
         ModelVersion.objects.filter(active=True).exclude(pk=version.pk).update(active=False)
         ModelVersion.objects.filter(pk=version.pk).update(active=True)
-        transaction.on_commit(lambda: _announce(version.pk))
     version.active = True
-
-
-def _announce(version_id: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [MODEL_CHANNEL, str(version_id)])

@@ -16,6 +16,7 @@ import numpy as np
 
 from predictor.blas import one_thread
 from predictor.estimate import correct, median
+from predictor.exceptions import FailedTraining
 from predictor.features import FEATURES, Example, Sequences, example
 from predictor.history import DONE, Run, replay, robust_base
 from predictor.lstm import Array, Indices, Network, Params, Shape, at_last_step
@@ -26,7 +27,10 @@ Progress = Callable[[int, float, float], None]  # epoch, loss on the training pa
 
 
 class TooLittleHistory(Exception):
-    """There is not enough history to learn from; the message says how much there is."""
+    """There is not enough history to learn from; the message says how much there is and what to do."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"{found}. Run more jobs over time and try again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,17 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A network, and on the newest slice: median absolute percentage error and mean |log2 ratio|."""
+    """A network, and on the newest slice: median absolute percentage error and mean |log2 ratio|.
+
+    The mean decides which is better: it counts every run, and twice the runtime as much as half of it.
+    """
 
     network: Network
     metrics: dict[str, float]
 
     @property
     def beats_base(self) -> bool:
-        return self.metrics["log2_network"] <= self.metrics["log2_base"]
+        return self.metrics["log2_network"] < self.metrics["log2_base"]
 
 
 class Slice:
@@ -75,37 +82,47 @@ def train(
     config: Config | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Fit a network to a history. Raises TooLittleHistory below MIN_RUNS runs that ended well."""
+    """Fit a network to a history. Raises TooLittleHistory below MIN_RUNS runs that ended well, and
+    FailedTraining when what comes out is no number."""
     config = config or Config()
     begun = time.perf_counter()
     teach, stop, judge = split(runs, config)
     with one_thread():
         network, epochs = _fit(teach, stop, rng, config, progress)
     metrics = evaluate(network, judge)
+    _check_finite(metrics)
     sizes = {"n_train": len(teach), "n_stop": len(stop), "n_val": len(judge), "epochs": epochs}
     return Trained(network, metrics | sizes | {"seconds": round(time.perf_counter() - begun, 3)})
+
+
+def _check_finite(metrics: dict[str, float]) -> None:
+    wrong = ", ".join(f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value))
+    if wrong:
+        raise FailedTraining(f"expected finite errors on the newest runs, but {wrong}; try another --seed")
 
 
 def split(runs: Sequence[Run], config: Config) -> tuple[Slice, Slice, Slice]:
     """The examples of a history in three parts, cut in time."""
     done = sum(run.outcome == DONE for run in runs)
     if done < MIN_RUNS:
-        raise TooLittleHistory(f"expected at least {MIN_RUNS} runs that ended well, found {done}")
+        raise TooLittleHistory(f"Expected at least {MIN_RUNS} runs that ended well, found {done}")
     entries = _entries(runs)
     first = int(len(entries) * config.train_share)
     second = int(len(entries) * (config.train_share + config.stop_share))
     if not 0 < first < second < len(entries):
-        raise TooLittleHistory(f"only {len(entries)} of {done} runs had another of their kind before them")
+        raise TooLittleHistory(
+            f"Only {len(entries)} of the {done} runs that ended well were asked for after another run of "
+            "their type had ended, and the rest cannot be predicted from another"
+        )
     stop_from, judge_from = entries[first][0].ask.at, entries[second][0].ask.at
-    parts = (
-        [entry for entry in entries[:first] if entry[1].ended_at <= stop_from],
-        [entry for entry in entries[first:second] if entry[1].ended_at <= judge_from],
-        entries[second:],
-    )
-    if not all(parts):
-        raise TooLittleHistory("the runs overlap so much that none ended before the newest were asked for")
-    teach, stop, judge = (Slice(part) for part in parts)
-    return teach, stop, judge
+    teach = [entry for entry in entries[:first] if entry[1].ended_at <= stop_from]
+    stop = [entry for entry in entries[first:second] if entry[1].ended_at <= judge_from]
+    if not teach or not stop:
+        raise TooLittleHistory(
+            "The runs overlap too much: the newer ones were asked for before any of the older ones had "
+            "ended, so that none can be predicted from another"
+        )
+    return Slice(teach), Slice(stop), Slice(entries[second:])
 
 
 def _entries(runs: Sequence[Run]) -> list[tuple[Example, Run]]:

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from predictor.estimate import correct, estimate, median
-from predictor.exceptions import AbsurdEstimate
+from predictor.estimate import LONGEST_MS, SHORTEST_MS, Estimate, correct, estimate, median
 from predictor.features import Sequences, example
-from predictor.history import robust_base
+from predictor.history import Ask, Past, robust_base
+from predictor.lstm import Network
 from tests.predictor.builders import ask, network, past, run
 
 KNOWN = past([run(1000, ago_s=200), run(1200, ago_s=100)])
@@ -17,15 +17,21 @@ CONTEXT = past(
 )
 
 
+def answers(net: Network | None, asked: list[tuple[Ask, Past]]) -> list[Estimate]:
+    found = [answer for answer in estimate(net, asked) if answer is not None]
+    assert len(found) == len(asked)
+    return found
+
+
 def test_base_answers_without_a_network() -> None:
-    (answer,) = estimate(None, [(ask(), KNOWN)])
+    (answer,) = answers(None, [(ask(), KNOWN)])
     assert answer.source == "base"
     assert 1000 < answer.runtime_ms < 1200
 
 
 @pytest.mark.parametrize("net", [None, network()], ids=["cold start", "network"])
 def test_cold_start_answers_where_nothing_is_known(net: None) -> None:
-    (answer,) = estimate(net, [(ask(job_type="shell"), CONTEXT)])
+    (answer,) = answers(net, [(ask(job_type="shell"), CONTEXT)])
     assert (answer.runtime_ms, answer.source) == (1500 * (1 + 0.1 * (-1 - 1 + 1)), "cold_start")
 
 
@@ -35,7 +41,7 @@ def test_network_corrects_the_base() -> None:
     assert base is not None
     sequences = Sequences([example(ask(), KNOWN, base)])
     expected = math.exp(base.log_ms + float(correct(net, sequences)[0, 0]))
-    (answer,) = estimate(net, [(ask(), KNOWN)])
+    (answer,) = answers(net, [(ask(), KNOWN)])
     assert answer.source == "lstm"
     assert answer.runtime_ms == pytest.approx(expected, rel=1e-6)
     assert answer.runtime_ms != pytest.approx(math.exp(base.log_ms), rel=1e-4)
@@ -49,19 +55,37 @@ def test_many_are_answered_in_order_and_as_if_alone() -> None:
         asked.append(
             (own, past([run(10.0 * number, org_id=number, ago_s=step) for step in range(number % 20)], own))
         )
-    together = estimate(net, asked)
+    together = answers(net, asked)
     for number in (0, 1, 2, 17, 511, 512, 698):
-        (alone,) = estimate(net, [asked[number]])
+        (alone,) = answers(net, [asked[number]])
         assert together[number].source == alone.source
         assert together[number].runtime_ms == pytest.approx(alone.runtime_ms, rel=1e-5)
 
 
 @pytest.mark.parametrize("bias", [np.nan, np.inf, -50.0, 50.0])
-def test_what_no_job_can_take_is_refused(bias: float) -> None:
+def test_absurd_correction_costs_its_own_ask_only(bias: float) -> None:
     net = network()
     net.params["head.bias"][...] = bias
-    with pytest.raises(AbsurdEstimate):
-        estimate(net, [(ask(), KNOWN)])
+    unknown = ask(job_type="shell")
+    absurd, cold = estimate(net, [(ask(), KNOWN), (unknown, CONTEXT)])
+    assert absurd is None
+    assert cold == estimate(None, [(unknown, CONTEXT)])[0]
+
+
+@pytest.mark.parametrize(
+    ("known_ms", "bias", "expected_ms"),
+    [(1.0, -0.5, SHORTEST_MS), (LONGEST_MS, 0.5, LONGEST_MS), (1.0, 0.5, math.exp(0.5))],
+)
+def test_overshoot_at_the_edges_is_held_back(known_ms: float, bias: float, expected_ms: float) -> None:
+    net = network(head=0.0)
+    net.params["head.bias"][...] = bias
+    (answer,) = answers(net, [(ask(), past([run(known_ms)]))])
+    assert answer.runtime_ms == pytest.approx(expected_ms)
+
+
+def test_past_beyond_the_edge_is_held_back_without_a_network() -> None:
+    (answer,) = answers(None, [(ask(), past([run(2 * LONGEST_MS)]))])
+    assert answer.runtime_ms == pytest.approx(LONGEST_MS)
 
 
 def test_the_middle_output_is_the_median() -> None:

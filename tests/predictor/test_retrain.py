@@ -9,7 +9,7 @@ from django.db import connection
 
 from jobs.prediction import PredictionRequest
 from orgs.models import Organization
-from predictor import service
+from predictor import selectors, service
 from predictor.history import DONE, Run
 from predictor.models import ModelVersion
 from tests.predictor.builders import NOW, alternating_history
@@ -26,7 +26,7 @@ def retrain(*arguments: str) -> str:
 
 def metrics_in(text: str) -> dict[str, float]:
     return {
-        name: float(value) for name, _, value in (line.partition(": ") for line in text.splitlines()[:-1])
+        name: float(value) for name, _, value in (line.partition(": ") for line in text.splitlines()[1:-1])
     }
 
 
@@ -69,7 +69,7 @@ def test_what_is_worse_than_the_base_stays_inactive(
 ) -> None:
     log_runs(acme, misleading_history())
     said = retrain()
-    assert "worse than the base" in said
+    assert "no better than the base" in said
     kept = ModelVersion.objects.get(kind="lstm")
     assert f"version {kept.pk} is stored but not active" in said
     assert list(ModelVersion.objects.filter(active=True)) == [cold_start]
@@ -79,7 +79,9 @@ def test_too_little_history_is_said_and_changes_nothing(
     cold_start: ModelVersion, acme: Organization, log_runs: LogRuns
 ) -> None:
     log_runs(acme, alternating_history(49))
-    assert "Nothing was trained: expected at least 50 runs that ended well, found 49." in retrain()
+    assert (
+        "Nothing was trained. Expected at least 50 runs that ended well, found 49. Run more jobs" in retrain()
+    )
     assert list(ModelVersion.objects.all()) == [cold_start]
 
 
@@ -90,7 +92,28 @@ def test_since_leaves_older_runs_out(cold_start: ModelVersion, acme: Organizatio
     assert "found 40" in retrain("--since", "2023-11-15T10:20+02:00")
 
 
-@pytest.mark.parametrize("arguments", [("--since", "yesterday"), ("--seed", "-1"), ("--seed", "x")])
+def test_limit_takes_the_newest_runs(cold_start: ModelVersion, acme: Organization, log_runs: LogRuns) -> None:
+    history = alternating_history(100)
+    log_runs(acme, history)
+    said = retrain("--limit", "40")
+    assert "the newest 40 runs at most (--limit)" in said
+    assert "found 40" in said
+    assert "the newest 200000 runs at most" in retrain("--dry-run")
+    ended = [entry.ended_at for entry in selectors.newest_runs(2)]
+    assert ended == pytest.approx([entry.ended_at for entry in history[-2:]], abs=1e-3)
+
+
+def test_it_is_said_which_figure_decides(
+    cold_start: ModelVersion, acme: Organization, log_runs: LogRuns
+) -> None:
+    log_runs(acme, alternating_history(60))
+    assert "(mean |log2 error|, the figure that decides)" in retrain("--dry-run")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--since", "yesterday"), ("--seed", "-1"), ("--seed", "x"), ("--limit", "0"), ("--limit", "all")],
+)
 def test_wrong_arguments_are_refused(arguments: tuple[str, str]) -> None:
     with pytest.raises(CommandError, match=f"argument {arguments[0]}: expected .*{arguments[1]}"):
         retrain(*arguments)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -12,7 +14,6 @@ from jobs import prediction
 from jobs.prediction import PredictionRequest
 from orgs.models import Organization, User
 from predictor import selectors, service, store
-from predictor.exceptions import NoActiveModel, UnusableModel
 from predictor.history import KEY_RUNS, ORG_RUNS
 from predictor.lstm import Network
 from predictor.models import ModelVersion
@@ -87,7 +88,8 @@ def test_everything_is_read_in_one_statement(
     with CaptureQueriesContext(connection) as queries:
         service.predict(requests)
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) == 1
+    assert len(statements) == 2
+    assert "statement_timeout" in statements[0]
 
 
 def test_no_more_runs_are_read_than_count(
@@ -137,8 +139,6 @@ def test_without_active_version_the_job_gets_the_neutral_priority(
     cold_start: ModelVersion, alice: User, submit: Callable[..., Any]
 ) -> None:
     ModelVersion.objects.update(active=False)
-    with pytest.raises(NoActiveModel):
-        service.predict([wanted(alice.org)])
     job = submit(alice)
     assert (job.priority, job.prediction_source, job.predicted_runtime_ms) == (0.5, "fallback", None)
 
@@ -149,8 +149,6 @@ def test_broken_version_costs_the_job_its_prediction_only(
 ) -> None:
     ModelVersion.objects.update(active=False)
     ModelVersion.objects.create(kind="lstm", weights=weights, active=True)
-    with pytest.raises(UnusableModel):
-        service.predict([wanted(alice.org)])
     job = submit(alice)
     assert (job.priority, job.prediction_source, job.model_version) == (0.5, "fallback", None)
     store.activate(cold_start)
@@ -166,6 +164,63 @@ def test_absurd_network_costs_the_job_its_prediction_only(
     in_force(net)
     job = submit(alice)
     assert (job.priority, job.prediction_source) == (0.5, "fallback")
+    unknown, absurd = service.predict([wanted(acme, type="http"), wanted(acme, type="python", name="noop")])
+    assert (unknown.source, absurd) == ("cold_start", prediction.NEUTRAL)
+
+
+def test_unusable_model_is_read_and_complained_of_once(
+    cold_start: ModelVersion, acme: Organization, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.predict([wanted(acme)])
+    ModelVersion.objects.update(active=False)
+    assert [service.predict([wanted(acme)]) for _ in range(3)] == [[prediction.NEUTRAL]] * 3
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    broken = ModelVersion.objects.create(kind="lstm", weights=b"rubbish", active=True)
+    with CaptureQueriesContext(connection) as queries:
+        assert [service.predict([wanted(acme)]) for _ in range(3)] == [[prediction.NEUTRAL]] * 3
+    assert sum('"weights"' in query["sql"] for query in queries) == 1
+    assert [f"version={broken.pk} " in record.getMessage() for record in caplog.records] == [False, True]
+
+
+@contextmanager
+def locked(table: str) -> Iterator[None]:
+    """Another session holds the table for itself."""
+    own = connection.connection.info
+    with psycopg.connect(own.dsn, password=own.password) as other:
+        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+        other.rollback()
+
+
+def limits() -> tuple[str, str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+        return cursor.fetchone()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", ["jobs_executionlog", "predictor_modelversion"])
+def test_locked_history_does_not_hold_up_a_submission(
+    cold_start: ModelVersion, alice: User, submit: Callable[..., Any], table: str
+) -> None:
+    before = limits()
+    with locked(table):
+        with transaction.atomic():
+            job = submit(alice)
+            assert limits() == before
+        assert submit(alice).priority == 0.5
+    job.refresh_from_db()
+    assert (job.priority, job.prediction_source) == (0.5, "fallback")
+    assert limits() == before
+
+
+def test_limits_of_the_read_end_with_it(cold_start: ModelVersion, acme: Organization) -> None:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '7s'")
+        before = limits()
+        assert service.predict([wanted(acme)])[0].source == "cold_start"
+        assert limits() == before
 
 
 def test_failed_read_does_not_spoil_the_callers_transaction(

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from threading import Barrier
 
 import numpy as np
-import psycopg
 import pytest
 from django.db import connection
 from hypothesis import given
@@ -121,17 +120,6 @@ def test_broken_version_is_not_put_in_force(cold_start: ModelVersion) -> None:
     assert list(ModelVersion.objects.filter(active=True)) == [cold_start]
     with pytest.raises(UnusableModel, match="is gone"):
         store.load(broken.pk + 1)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_activating_tells_the_other_processes(cold_start: ModelVersion) -> None:
-    version = save(network())
-    own = connection.connection
-    with psycopg.connect(own.info.dsn, password=own.info.password, autocommit=True) as listener:
-        listener.execute(f"LISTEN {store.MODEL_CHANNEL}")
-        store.activate(version)
-        heard = [notice.payload for notice in listener.notifies(timeout=10, stop_after=1)]
-    assert heard == [str(version.pk)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from predictor.exceptions import FailedTraining
 from predictor.history import Run
 from predictor.train import Config, TooLittleHistory, Trained, split, train
 from tests.predictor.builders import NOW, alternating_history, run
@@ -72,8 +73,27 @@ def test_too_little_history_is_said() -> None:
     with pytest.raises(TooLittleHistory, match="at least 50 runs that ended well, found 49"):
         train([*alternating_history(49), run(outcome="failed")], rng=np.random.default_rng(0))
     strangers = [run(org_id=number, ago_s=-number) for number in range(60)]
-    with pytest.raises(TooLittleHistory, match="only 0 of 60"):
+    with pytest.raises(TooLittleHistory, match=r"Only 0 of the 60 runs .* Run more jobs over time"):
         train(strangers, rng=np.random.default_rng(0))
+
+
+def test_runs_that_overlap_are_said() -> None:
+    first = run(1000, ago_s=0)
+    together = [
+        Run(1, "etl", "nightly", "normal", "done", 90_000.0, NOW + 60 + number) for number in range(70)
+    ]
+    with pytest.raises(TooLittleHistory, match=r"overlap too much.* Run more jobs over time and try again"):
+        train([first, *together], rng=np.random.default_rng(0))
+
+
+def test_a_network_equal_to_the_base_does_not_beat_it(trained: Trained) -> None:
+    equal = {**trained.metrics, "log2_network": trained.metrics["log2_base"]}
+    assert not replace(trained, metrics=equal).beats_base
+
+
+def test_errors_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(FailedTraining, match="log2_network is nan; try another --seed"):
+        train(alternating_history(60), rng=np.random.default_rng(0), config=replace(QUICK, rate=float("nan")))
 
 
 def test_nothing_is_learned_from_what_ended_in_a_later_part() -> None:
