@@ -67,7 +67,7 @@ def scatter(user: User) -> Chart:
     by_type = selectors.prediction_accuracy_by_type(user)
     return Chart(
         "scatter",
-        sentence=f"The latest {len(points)} finished jobs. On the line, the prediction was exact.",
+        sentence=f"The latest {wording.counted(len(points), 'finished job')}. On the line, the prediction was exact.",
         data={"series": {name: found for name, found in series.items() if found}},
         columns=["Type, last 24 hours", "Attempts", "Within a factor of 2", "Median error"],
         rows=[
@@ -85,8 +85,9 @@ def accuracy(user: User) -> Chart:
     overall = selectors.prediction_accuracy(user)
     return Chart(
         "accuracy",
-        sentence=f"Last 24 hours: {wording.percent(overall.within_2x)} of {overall.attempts:,} runtimes were "
-        f"predicted within a factor of 2; the median error was {wording.percent(overall.median_ape)}.",
+        sentence=f"Last 24 hours: {wording.percent(overall.within_2x)} of "
+        f"{wording.counted(overall.attempts, 'prediction')} came within a factor of 2; "
+        f"the median error was {wording.percent(overall.median_ape)}.",
         data={
             "labels": [_clock(hour.hour) for hour in hours],
             "series": {

@@ -13,7 +13,7 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 _IRIS_SQL = (
-    'SELECT target AS species, count(*) AS flowers, round(avg("petal length (cm)"), 2) AS mean_petal_length '
+    "SELECT target AS species, count(*) AS flowers, round(avg(petal_length_cm), 2) AS mean_petal_length "
     "FROM iris GROUP BY species ORDER BY species"
 )
 

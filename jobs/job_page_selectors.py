@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.db.models.functions import Left
 from django.utils import timezone
 
 from jobs import page_results, selectors, services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine
 from jobs.page_selectors import attempts_total, runtime_ms, worker_names
+from orgs import wording
+from orgs.exceptions import NotFound
 from orgs.models import User
 
 LAST_LINES = 500
-LONGEST_LINE = 2000
+LONGEST_LINE = 500
+LAST_STEPS = 200
+LONGEST_REASON = 160
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,18 @@ class Event:
     """A transition; `after_ms` since the one before it. `who` is empty for what nobody asked for."""
 
     event: JobEvent
+    reason: str
     after_ms: float | None
     who: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The last transitions of a job, first one first; `cut`: there are earlier ones."""
+
+    steps: list[Event]
+    cut: bool
+    limit: int = LAST_STEPS
 
 
 @dataclass(frozen=True)
@@ -53,9 +69,15 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Line:
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True)
 class AttemptOutput:
     number: int
-    lines: list[LogLine]
+    lines: list[Line]
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,19 @@ class JobResult:
 
     job: Job
     shown: page_results.Result | None
+
+
+def job(user: User, job_id: int) -> Job:
+    """One job without its payload, which no fragment shows; raises NotFound as `selectors.job` does."""
+    found = selectors.jobs(user).select_related("user").defer("payload").filter(pk=job_id).first()
+    if found is None:
+        raise NotFound(f"There is no job {job_id}, or none that you may see.")
+    return found
+
+
+def payload(user: User, job_id: int) -> Any:
+    """A job's payload; None when the job is gone."""
+    return selectors.jobs(user).filter(pk=job_id).values_list("payload", flat=True).first()
 
 
 def header(user: User, job: Job) -> Header:
@@ -99,14 +134,21 @@ def facts(job: Job, *, now: datetime | None = None) -> Facts:
     )
 
 
-def timeline(job: Job) -> list[Event]:
-    events = selectors.events(job)
-    names = _actor_names(event.actor for event in events)
-    times: list[datetime | None] = [None, *(event.at for event in events)]
-    return [
-        Event(event, _ms(before, event.at), names.get(event.actor, ""))
-        for before, event in zip(times, events, strict=False)
+def timeline(job: Job) -> Timeline:
+    """The last LAST_STEPS transitions; one more is read, for the time between it and the first one shown."""
+    found = list(selectors.events(job).order_by("-id")[: LAST_STEPS + 1])[::-1]
+    names = _actor_names(event.actor for event in found)
+    times: list[datetime | None] = [None, *(event.at for event in found)]
+    steps = [
+        Event(
+            event,
+            wording.shortened(event.reason, LONGEST_REASON),
+            _ms(before, event.at),
+            names.get(event.actor, ""),
+        )
+        for before, event in zip(times, found, strict=False)
     ]
+    return Timeline(steps[-LAST_STEPS:], cut=len(found) > LAST_STEPS)
 
 
 def attempts(job: Job) -> list[Attempt]:
@@ -117,12 +159,13 @@ def attempts(job: Job) -> list[Attempt]:
 
 def output(job: Job) -> Output:
     """The last LAST_LINES lines; reads the unique index logline_order backwards."""
-    found = list(LogLine.objects.filter(job=job).order_by("-attempt", "-seq")[: LAST_LINES + 1])
-    by_attempt: dict[int, list[LogLine]] = {}
-    for line in reversed(found[:LAST_LINES]):
-        if len(line.text) > LONGEST_LINE:
-            line.text = line.text[:LONGEST_LINE] + " \N{HORIZONTAL ELLIPSIS}"
-        by_attempt.setdefault(line.attempt, []).append(line)
+    newest_first = LogLine.objects.filter(job=job).order_by("-attempt", "-seq")
+    start = Left("text", LONGEST_LINE + 1)
+    found = list(newest_first.values_list("attempt", "stream", start)[: LAST_LINES + 1])
+    by_attempt: dict[int, list[Line]] = {}
+    for attempt, stream, text in reversed(found[:LAST_LINES]):
+        shown = text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + " \N{HORIZONTAL ELLIPSIS}"
+        by_attempt.setdefault(attempt, []).append(Line(stream, shown))
     parts = [AttemptOutput(number, lines) for number, lines in by_attempt.items()]
     return Output(job, parts, cut=len(found) > LAST_LINES)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.http import QueryDict
 from django.urls import path
 
-from jobs import job_page_selectors, page_selectors, selectors, worker_page_selectors
+from jobs import job_page_selectors, page_selectors, worker_page_selectors
 from jobs.forms import ListFilter
 from orgs import roles
 from orgs.live import LiveView, OrgConsumer
@@ -26,9 +26,10 @@ class JobsLive(LiveView):
 
 
 class JobLive(LiveView):
-    """One job."""
+    """One job; looked at once a second, for a new line sends the shown output again."""
 
     action_needed = roles.JOBS_READ
+    min_interval_s = 1.0
     fragments: ClassVar = {
         "header": "jobs/_header.html",
         "facts": "jobs/_facts.html",
@@ -39,7 +40,7 @@ class JobLive(LiveView):
     }
 
     def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
-        job = selectors.job(user, kwargs["job_id"])
+        job = job_page_selectors.job(user, kwargs["job_id"])
         return {
             "header": job_page_selectors.header(user, job),
             "facts": job_page_selectors.facts(job),

@@ -8,16 +8,18 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from jobs import selectors, states
 from jobs.forms import ListFilter
 from jobs.models import Job, Worker
+from orgs import wording
 from orgs.models import User
 
 PAGE_SIZE = 25
 COUNT_CAP = 10_000
+LONGEST_ECHO = 40
 
 TABS = (
     states.QUEUED,
@@ -33,8 +35,19 @@ _HEAVY = ("payload", "result", "error_msg")
 
 
 @dataclass(frozen=True)
+class Counted:
+    """A number of jobs; `capped`: counting stopped there."""
+
+    number: int
+    capped: bool
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(self.number + other.number, self.capped or other.capped)
+
+
+@dataclass(frozen=True)
 class Tab:
-    """One state with its count; `capped`: there are more than were counted."""
+    """One state with its count; `capped`: there may be more than were counted."""
 
     key: str
     label: str
@@ -57,26 +70,34 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A page of the list; `older` and `newer` are query strings, None where there is no such page."""
+    """A page of the list; `older` and `newer` are query strings, None where there is no such page.
+
+    `homeless`: the reader belongs to no organisation.
+    """
 
     rows: list[Row]
     older: str | None
     newer: str | None
     status: str
     filtered: bool
-    errors: list[str]
+    homeless: bool
+    left_out: list[str]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The list's address, taken apart; parts that cannot be used are left out and named in `errors`."""
+    """The list's address, taken apart; parts that cannot be used are named in `left_out`."""
 
     status: str
     type: str
     q: str
     before: int | None
     after: int | None
-    errors: list[str]
+    left_out: list[str]
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.type or self.q)
 
     def query(self, **changes: Any) -> str:
         """The query string of the same list with `changes`, without its place in the pages."""
@@ -93,22 +114,19 @@ def wanted_from(form: ListFilter) -> Wanted:
         q=data.get("q", ""),
         before=data.get("before"),
         after=data.get("after"),
-        errors=[f"{name}: {' '.join(map(str, messages))}" for name, messages in form.errors.items()],
+        left_out=[_echo(name, form.data.get(name, "")) for name in form.errors],
     )
 
 
 def tabs(user: User, wanted: Wanted) -> list[Tab]:
-    """One tab per state. Counting stops at COUNT_CAP per state: a long history must not slow the page."""
-    counts = {status: _count(_matching(user, wanted, status)) for status in TABS}
-    shown = [status for status in TABS if status not in _SELDOM or counts[status] or status == wanted.status]
-    everything = sum(min(count, COUNT_CAP) for count in counts.values())
-    capped = any(count > COUNT_CAP for count in counts.values())
+    """One tab per state. What is counted is bounded: a long history must not slow the page."""
+    counts = _filtered_counts(user, wanted) if wanted.filtered else _counts(user, wanted)
+    shown = [
+        status for status in TABS if status not in _SELDOM or counts[status].number or status == wanted.status
+    ]
     return [
-        _tab("", everything, capped, wanted),
-        *(
-            _tab(status, min(counts[status], COUNT_CAP), counts[status] > COUNT_CAP, wanted)
-            for status in shown
-        ),
+        _tab("", sum(counts.values(), Counted(0, False)), wanted),
+        *(_tab(status, counts[status], wanted) for status in shown),
     ]
 
 
@@ -125,8 +143,9 @@ def table(user: User, wanted: Wanted, *, now: datetime | None = None) -> Table:
         older=wanted.query(before=page[-1].pk) if has_older else None,
         newer=wanted.query(after=page[0].pk if page else None) if has_newer else None,
         status=wanted.status,
-        filtered=bool(wanted.type or wanted.q),
-        errors=wanted.errors,
+        filtered=wanted.filtered,
+        homeless=user.org_id is None and not user.is_platform_admin,
+        left_out=wanted.left_out,
     )
 
 
@@ -155,16 +174,33 @@ def _matching(user: User, wanted: Wanted, status: str) -> QuerySet[Job]:
     )
 
 
-def _count(jobs: QuerySet[Job]) -> int:
-    return jobs.values("pk")[: COUNT_CAP + 1].count()
+def _counts(user: User, wanted: Wanted) -> dict[str, Counted]:
+    """Up to COUNT_CAP of each state, each from the index of its state."""
+    found = {status: _matching(user, wanted, status).values("pk")[: COUNT_CAP + 1].count() for status in TABS}
+    return {status: Counted(min(number, COUNT_CAP), number > COUNT_CAP) for status, number in found.items()}
 
 
-def _tab(status: str, count: int, capped: bool, wanted: Wanted) -> Tab:
+def _filtered_counts(user: User, wanted: Wanted) -> dict[str, Counted]:
+    """Of the newest COUNT_CAP jobs, those that match: no index finds them, so the reach is what is bounded."""
+    behind = selectors.jobs(user).order_by("-pk").values_list("pk", flat=True)[COUNT_CAP : COUNT_CAP + 1]
+    last_left_out = next(iter(behind), 0)
+    matching = _matching(user, wanted, "").filter(pk__gt=last_left_out)
+    found = dict(matching.order_by().values_list("status").annotate(Count("pk")))
+    return {status: Counted(found.get(status, 0), bool(last_left_out)) for status in TABS}
+
+
+def _echo(name: str, value: str) -> str:
+    printable = "".join(character for character in value if character.isprintable())
+    short = wording.shortened(printable, LONGEST_ECHO)
+    return f"{name} \N{LEFT DOUBLE QUOTATION MARK}{short}\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+def _tab(status: str, count: Counted, wanted: Wanted) -> Tab:
     return Tab(
         key=status or "all",
         label=status.capitalize() or "All",
-        count=count,
-        capped=capped,
+        count=count.number,
+        capped=count.capped,
         query=wanted.query(status=status),
         current=status == wanted.status,
     )

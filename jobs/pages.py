@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
 
-from jobs import examples, job_page_selectors, selectors, services, states
+from jobs import examples, job_page_selectors, page_selectors, selectors, services, states
 from jobs.forms import ListFilter, NewJob
 from jobs.live import JobLive, JobsLive, WorkersLive
 from jobs.models import Job
 from orgs import roles
-from orgs.exceptions import Forbidden, InvalidInput
+from orgs.exceptions import Forbidden, InvalidInput, NoOrganization
 from orgs.pages import LivePage
 from orgs.scoping import OrgPageMixin, org_of
 
@@ -26,8 +26,8 @@ class JobsPage(LivePage):
     view = JobsLive()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        query = self.request.GET
-        form = ListFilter(initial={name: query.get(name, "") for name in ("status", "type", "q")})
+        wanted = page_selectors.wanted_from(ListFilter(self.request.GET))
+        form = ListFilter(initial={"status": wanted.status, "type": wanted.type, "q": wanted.q})
         return super().get_context_data(**kwargs, filter=form)
 
 
@@ -39,8 +39,8 @@ class JobPage(LivePage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
-        payload = json.dumps(context["header"].job.payload, indent=2, ensure_ascii=False)
-        return {**context, "payload": payload}
+        payload = job_page_selectors.payload(self.user, self.kwargs["job_id"])
+        return {**context, "payload": json.dumps(payload, indent=2, ensure_ascii=False)}
 
 
 class WorkersPage(LivePage):
@@ -56,6 +56,8 @@ class NewJobPage(OrgPageMixin, View):
     action_needed = roles.JOBS_SUBMIT
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        if self.user.org is None:
+            return render(request, "jobs/new.html", status=NoOrganization.http_status)
         chosen = _known_type(request.GET.get("type", ""))
         kept = {name: request.GET[name] for name in ("name", "lane") if request.GET.get(name)}
         health_url = request.build_absolute_uri("/healthz")
@@ -63,6 +65,7 @@ class NewJobPage(OrgPageMixin, View):
         return self._page(NewJob(initial={**kept, "type": chosen, "payload": example}), chosen)
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        org_of(self.user)
         form = NewJob(request.POST)
         job = self._submit(form) if form.is_valid() else None
         if job is None:
@@ -77,7 +80,6 @@ class NewJobPage(OrgPageMixin, View):
             return None
 
     def _page(self, form: NewJob, chosen: str, *, status: int = 200) -> HttpResponse:
-        org_of(self.user)
         context = {"form": form, "types": examples.DESCRIPTIONS, "chosen": chosen}
         return render(self.request, "jobs/new.html", context, status=status)
 

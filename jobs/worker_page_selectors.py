@@ -11,7 +11,6 @@ from jobs import selectors
 from jobs.models import SchedulerLeader, Worker
 
 ENDED_SHOWN_FOR = timedelta(hours=1)
-LEADER_SILENT_AFTER = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ def leader(*, now: datetime | None = None) -> Leader | None:
     row = selectors.leader()
     if row is None:
         return None
-    return Leader(row, silent=(now or timezone.now()) - row.last_seen > LEADER_SILENT_AFTER)
+    silent_for = (now or timezone.now()) - row.last_seen
+    return Leader(row, silent=silent_for >= timedelta(seconds=selectors.LEADER_SILENT_S))
 
 
 def _lives(one: PoolWorker) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+
 NOTHING = "\N{EN DASH}"
+
+_MORE = "\N{HORIZONTAL ELLIPSIS}"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -46,6 +50,25 @@ def until(seconds: float) -> str:
 def percent(ratio: float | None) -> str:
     """0.123 as "12 %"; a dash for None."""
     return NOTHING if ratio is None else f"{ratio * 100:.0f} %"
+
+
+def counted(number: int, noun: str) -> str:
+    """1 job, 2 jobs, 1,000 jobs."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def role_name(role: str) -> str:
+    """A role as people say it: "org admin"."""
+    return role.replace("_", " ")
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` on one line of at most `most` characters, cut behind a word if there is one to cut behind."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    short = textwrap.shorten(line, most, placeholder=f" {_MORE}")
+    return short if short != _MORE else line[: most - 1] + _MORE
 
 
 def _two_parts(seconds: int, unit: int, name: str, part: int, part_name: str) -> str:

@@ -17,6 +17,7 @@ register = template.Library()
 
 register.filter("duration", wording.duration)
 register.filter("percent", wording.percent)
+register.filter("role_name", wording.role_name)
 
 
 @register.filter

@@ -199,7 +199,7 @@
       return {
         type: "line",
         data: { labels: data.labels, datasets: lines(data, style) },
-        options: options({ x: axis("time (UTC)"), y: axis("jobs", { beginAtZero: true }) }),
+        options: options({ x: axis("time (UTC)"), y: axis("jobs", { beginAtZero: true, ticks: { color: color("muted"), precision: 0 } }) }),
       };
     },
   };
@@ -224,6 +224,7 @@
   }
 
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawCharts(true));
-  document.querySelectorAll("[data-follow]").forEach(follow);
+  // Finished output is read from its top.
+  document.querySelectorAll("[data-follow]:not([data-finished])").forEach(follow);
   drawCharts();
 })();

@@ -103,11 +103,30 @@ def test_somebody_without_an_organisation_is_told_so(browse: Browse) -> None:
     loner = make_user("loner", roles.USER, None)
     page = browse(loner).get("/dashboard/")
     assert page.status_code == 200
-    assert "no organisation" in page.text
+    assert "Ask the org admin of your organisation to add you" in page.text
+    assert "There are no jobs yet" not in page.text
     assert "ws-connect" not in page.text
     answer = browse(loner).get(FORM)
     assert answer.status_code == 403
     assert "You belong to no organisation yet" in answer.text
+    assert '<form method="post" action="/dashboard/jobs/new/"' not in answer.text
+    assert browse(loner).post(FORM, {"name": "x", "type": "shell", "payload": "{}"}).status_code == 403
+
+
+def test_a_platform_admin_without_an_organisation_is_told_how_to_submit(
+    browse: Browse, root_admin: User
+) -> None:
+    client = browse(root_admin)
+    assert "belong to none" in client.get("/dashboard/").text
+    answer = client.get(FORM)
+    assert answer.status_code == 403
+    assert 'choose yours in the <a href="/admin/">Admin</a>' in answer.text
+
+
+def test_a_role_is_said_in_words(browse: Browse, alice: User) -> None:
+    page = browse(alice).get("/dashboard/").text
+    assert "org admin</span>" in page
+    assert "org_admin" not in page
 
 
 @pytest.mark.parametrize(

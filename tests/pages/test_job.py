@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.http import QueryDict
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from jobs import claims, job_page_selectors, output
 from jobs.claims import Ending
+from jobs.live import JobLive
 from jobs.models import Job, Worker
 from orgs.models import User
 from tests.pages.conftest import Browse
@@ -89,8 +94,9 @@ def test_long_output_shows_its_end_and_the_way_to_the_rest(browse: Browse, bob: 
     shown = section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "output")
     assert "line 2." not in shown
     assert "line 3." in shown
-    assert "y" * 2000 in shown
-    assert "y" * 2001 not in shown
+    longest = job_page_selectors.LONGEST_LINE
+    assert "y" * longest in shown
+    assert "y" * (longest + 1) not in shown
     assert f'href="/jobs/{job.pk}/output"' in shown
 
 
@@ -138,6 +144,75 @@ def test_other_results_are_json_only(browse: Browse, bob: User, job: Job, result
     assert "<table" not in shown
     assert '<details id="result-json" open>' in shown
     assert shown.count("</pre>") == 1
+
+
+def header(html: str) -> str:
+    return html.split('id="job-header"')[1].split('class="columns"', maxsplit=1)[0]
+
+
+def test_a_stopped_job_is_no_error(browse: Browse, bob: User, job: Job) -> None:
+    claim(job)
+    browse(bob).post(f"/dashboard/jobs/{job.pk}/cancel/")
+    finish(job, "cancelled", runtime_ms=10.0, error="The job was stopped.")
+    page = browse(bob).get(f"/dashboard/jobs/{job.pk}/").text
+    assert '<p class="notice">The job was stopped.</p>' in header(page)
+    assert "The job was stopped." in section(page, "attempts")
+    assert "attempt-failed" not in page
+
+
+def test_an_error_keeps_its_lines(browse: Browse, bob: User, job: Job) -> None:
+    error = "Parser Error: near FORM\n  SELECT 1 FORM x\n           ^"
+    claim(job)
+    finish(job, "failed", runtime_ms=10.0, error=error)
+    page = browse(bob).get(f"/dashboard/jobs/{job.pk}/").text
+    assert f'<pre class="notice notice-bad">{error}</pre>' in header(page)
+    assert f"<pre>{error}</pre>" in section(page, "attempts")
+    assert "attempt-failed" in page
+
+
+def test_a_long_reason_ends_behind_a_word(browse: Browse, bob: User, job: Job) -> None:
+    claim(job)
+    finish(job, "failed", runtime_ms=10.0, error="thirteen " * 60)
+    timeline = section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "timeline")
+    assert "thirteen …" in timeline
+    assert set(re.findall(r"\bthir\w*", timeline)) == {"thirteen"}
+
+
+def test_a_long_timeline_shows_its_newest_steps(
+    browse: Browse, bob: User, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_page_selectors, "LAST_STEPS", 1)
+    claim(job)
+    timeline = job_page_selectors.timeline(job)
+    assert [(one.event.new_status, one.after_ms is None) for one in timeline.steps] == [("running", False)]
+    assert timeline.cut
+    assert "newest" in section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "timeline")
+
+
+def test_times_are_said_to_be_utc_and_a_scheduled_job_is_due(
+    browse: Browse, bob: User, submit: Submit
+) -> None:
+    later = submit(bob, run_at=timezone.now() + timedelta(hours=3))
+    page = browse(bob).get(f"/dashboard/jobs/{later.pk}/").text
+    assert "All times are in UTC." in page
+    assert re.search(rf"<dt>Due</dt><dd><time [^>]*>{later.run_at:%d %b %H:%M:%S}</time>", page)
+
+
+def test_only_output_that_may_grow_is_followed(browse: Browse, bob: User, job: Job) -> None:
+    claim(job)
+    output.append([output.Line(job.pk, 1, 1, "stdout", "hello")])
+    client, path = browse(bob), f"/dashboard/jobs/{job.pk}/"
+    assert "data-finished" not in client.get(path).text
+    finish(job, "done", runtime_ms=10.0)
+    assert "data-follow data-finished" in client.get(path).text
+
+
+def test_what_no_fragment_shows_is_not_read(
+    bob: User, job: Job, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(12):
+        JobLive().render(bob, QueryDict(), job_id=job.pk)
+    assert job_page_selectors.job(bob, job.pk).get_deferred_fields() == {"payload"}
 
 
 def test_cancelling_asks_first(browse: Browse, bob: User, job: Job) -> None:

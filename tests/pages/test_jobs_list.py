@@ -11,6 +11,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from jobs import claims, page_selectors, services
+from jobs.forms import ListFilter
 from jobs.models import Job
 from orgs.models import User
 from tests.pages.conftest import Browse
@@ -61,16 +62,24 @@ def test_filters_narrow_list_and_counts(browse: Browse, bob: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "name"),
-    [("status=flying", "status"), ("type=cobol", "type"), ("before=x", "before"), ("after=0", "after")],
+    ("query", "names"),
+    [
+        ("status=flying", "status “flying”"),
+        ("type=cobol", "type “cobol”"),
+        ("before=x", "before “x”"),
+        ("after=0", "after “0”"),
+        ("status=flying&type=" + "z" * 99, "status “flying”, type “" + "z" * 39 + "…”"),
+    ],
 )
 def test_a_broken_address_is_named_and_the_rest_is_shown(
-    browse: Browse, bob: User, submit: Submit, query: str, name: str
+    browse: Browse, bob: User, submit: Submit, query: str, names: str
 ) -> None:
     submit(bob, name="still here")
     page = browse(bob).get(f"/dashboard/?{query}")
     assert page.status_code == 200
-    assert f"This part of the address was left out: {name}:" in page.text
+    assert page.text.count("notice") == 1
+    assert f"Not understood in the address, and left out: {names}." in page.text
+    assert "flying" not in page.text.split('role="search"')[1].split("</form>", maxsplit=1)[0]
     assert shown(page.text) == ["still here"]
 
 
@@ -115,6 +124,27 @@ def test_counting_stops_at_the_cap(
         submit(bob)
     page = counts(browse(bob).get("/dashboard/").text)
     assert (page["all"], page["queued"], page["done"]) == ("2+", "2+", "0")
+
+
+def test_filtered_counts_reach_no_further_than_the_cap(
+    browse: Browse, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("old a", "old b", "new a", "new b", "new c"):
+        submit(bob, name=name)
+    monkeypatch.setattr(page_selectors, "COUNT_CAP", 4)
+    page = browse(bob).get("/dashboard/?q=a").text
+    assert (counts(page)["all"], counts(page)["queued"]) == ("1+", "1+")
+    monkeypatch.setattr(page_selectors, "COUNT_CAP", 5)
+    assert counts(browse(bob).get("/dashboard/?q=a").text)["queued"] == "2"
+
+
+def test_a_filtered_look_counts_once(
+    bob: User, submit: Submit, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    submit(bob)
+    wanted = page_selectors.wanted_from(ListFilter({"q": "x"}))
+    with django_assert_num_queries(2):
+        page_selectors.tabs(bob, wanted)
 
 
 def test_the_list_costs_the_same_for_one_job_and_for_many(

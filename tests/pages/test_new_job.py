@@ -67,7 +67,7 @@ def test_all_fields_reach_the_job(browse: Browse, bob: User) -> None:
         ({"payload": ""}, "payload", "required"),
         ({"payload": "{"}, "payload", "This is not JSON"),
         ({"payload": '{"command": "a"} x'}, "payload", "line 1, column 18"),
-        ({"payload": "[]"}, "payload", "dictionary"),
+        ({"payload": "[]"}, "payload", "JSON object"),
         ({"payload": '{"command": NaN}'}, "payload", "JSON has no NaN"),
         ({"payload": '{"command": 1}'}, "payload", "command: "),
         ({"payload": '{"command": "a", "x": 1}'}, "payload", "x: Unknown field."),

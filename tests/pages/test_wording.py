@@ -48,3 +48,21 @@ def test_age(seconds: float, words: str) -> None:
 )
 def test_until(seconds: float, words: str) -> None:
     assert wording.until(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("short", "short"),
+        ("two\n  lines", "two lines"),
+        ("one two three four", "one two …"),
+        ("x" * 20, "x" * 11 + "…"),
+        ("", ""),
+    ],
+)
+def test_shortened(text: str, words: str) -> None:
+    assert wording.shortened(text, 12) == words
+
+
+def test_counted() -> None:
+    assert [wording.counted(number, "job") for number in (0, 1, 1200)] == ["0 jobs", "1 job", "1,200 jobs"]

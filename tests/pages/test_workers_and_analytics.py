@@ -13,7 +13,7 @@ from django.contrib.staticfiles import finders
 from django.utils import timezone
 
 from analytics.models import QueueSample
-from jobs import claims
+from jobs import claims, selectors
 from jobs.models import Job, SchedulerLeader, Worker
 from orgs.models import User
 from tests.pages.conftest import Browse
@@ -68,7 +68,7 @@ def test_workers_and_leader(browse: Browse, charlie: User) -> None:
 
 
 def test_a_silent_leader_is_marked(browse: Browse, vera: User) -> None:
-    last_seen = timezone.now() - timedelta(minutes=3)
+    last_seen = timezone.now() - timedelta(seconds=selectors.LEADER_SILENT_S)
     SchedulerLeader.objects.update_or_create(
         id=1, defaults={"worker_id": "s", "term": 1, "last_seen": last_seen}
     )
@@ -91,6 +91,7 @@ def test_charts_have_data_words_and_tables(browse: Browse, bob: User, submit: Su
     assert [point["y"] for point in chart(page, "scatter")["series"]["python"]] == [1000]
     assert max(filter(None, chart(page, "depth")["series"]["queued"])) == 5
     assert len(chart(page, "accuracy")["labels"]) == 24
+    assert "The latest 1 finished job." in page
     assert "1 done, 0 failed, 0 cancelled, 0 retried." in page
     assert page.count("<summary>As a table</summary>") == 4
     assert "</script><b>" not in page
