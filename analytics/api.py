@@ -40,7 +40,9 @@ def documented(name: str, shape: type[Any], summary: str, **extra: Any) -> Any:
 
 
 class SummaryView(AnalyticsView):
-    @documented("summary", SummarySerializer, "The first numbers of a dashboard")
+    @documented(
+        "summary", SummarySerializer, "The first numbers of a dashboard", description="Up to two seconds old."
+    )
     def get(self, request: Request) -> Response:
         checked_query(StrictSerializer, request)
         return Response(SummarySerializer(selectors.summary(self.user)).data)

@@ -31,10 +31,17 @@ class Deadline(Generic[T]):
         with self._lock:
             if self._run is None or self._run.done():
                 self._run = Future()
-                threading.Thread(
-                    target=self._carry_out, args=(self._run,), name=self._name, daemon=True
-                ).start()
+                self._start(self._run)
             return self._run
+
+    def _start(self, run: Future[T]) -> None:
+        """Raises what kept the thread from starting; the run has then ended, so that the next call tries anew."""
+        thread = threading.Thread(target=self._carry_out, args=(run,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except BaseException as error:
+            run.set_exception(error)
+            raise
 
     def _carry_out(self, run: Future[T]) -> None:
         try:

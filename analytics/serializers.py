@@ -9,9 +9,12 @@ from rest_framework import serializers
 from analytics.depth import STEPS
 from jobs import ordering, states
 from jobs.payloads import JOB_TYPES
+from jobs.selectors import LEADER_SILENT_S
 from orgs.serializers import StrictSerializer
 
 Shape = serializers.Serializer[Any]
+
+CANCELLED = "Attempts that were stopped; a job cancelled before it started has no attempt."
 
 
 def number(help_text: str = "") -> serializers.FloatField:
@@ -25,7 +28,10 @@ class CountsField(serializers.DictField):
 
 
 class AccuracySerializer(Shape):
-    """Predictions of attempts that ended well in the last 24 hours; ratios, 0.25 being 25 %."""
+    """Predictions of attempts that ended well in the last 24 hours, among the newest 20,000 attempts.
+
+    Ratios, 0.25 being 25 %.
+    """
 
     attempts = serializers.IntegerField()
     mape = number("Mean of |predicted - actual| / actual.")
@@ -68,7 +74,7 @@ class HourSerializer(Shape):
     hour = serializers.DateTimeField(help_text="Start of the hour, UTC.")
     done = serializers.IntegerField()
     failed = serializers.IntegerField(help_text="Jobs given up.")
-    cancelled = serializers.IntegerField()
+    cancelled = serializers.IntegerField(help_text=CANCELLED)
     retried = serializers.IntegerField(help_text="Attempts that were not the last one of their job.")
 
 
@@ -118,15 +124,15 @@ class SchedulerLeaderSerializer(Shape):
     elected_at = serializers.DateTimeField(allow_null=True)
     last_seen = serializers.DateTimeField(allow_null=True)
     age_s = number("Seconds since `last_seen`.")
-    alive = serializers.BooleanField(help_text="It was seen in the last ten seconds.")
+    alive = serializers.BooleanField(help_text=f"It was seen in the last {LEADER_SILENT_S:g} seconds.")
 
 
 class LastDaySerializer(Shape):
-    """The last 24 hours."""
+    """Attempts that ended in the last 24 hours; the newest 20,000 where there were more."""
 
     done = serializers.IntegerField()
     failed = serializers.IntegerField(help_text="Jobs given up.")
-    cancelled = serializers.IntegerField()
+    cancelled = serializers.IntegerField(help_text=CANCELLED)
     retried = serializers.IntegerField(help_text="Attempts that were not the last one of their job.")
     success_rate = number("done / (done + failed).")
     wait_ms_p50 = number("Median time from queued to started.")
@@ -146,7 +152,7 @@ class PoolSerializer(Shape):
 class SummarySerializer(Shape):
     """The first numbers of a dashboard."""
 
-    jobs = CountsField(help_text="All jobs by status, those that ended long ago included.")
+    jobs = CountsField(help_text=f"Unfinished jobs by status: {', '.join(states.ACTIVE)}.")
     last_24h = LastDaySerializer()
     prediction = AccuracySerializer()
     pool = PoolSerializer()

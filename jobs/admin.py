@@ -6,22 +6,37 @@ state of the queue.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from jobs import services
+from jobs import services, states
 from jobs.models import ExecutionLog, Job, SchedulerLeader, Worker
-from orgs import roles
+from orgs import roles, wording
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin
 from orgs.admin_site import site
 from orgs.exceptions import SmartQueueError
 from orgs.models import User
 
+MOST_CANCELLED = 500
+
 
 class ReadOnlyAdmin(OrgScopedAdmin):
+    """`shown_as` maps a column to the method that shows it to people, in lists and on the row's own page."""
+
     show_full_result_count = False
     list_per_page = 50
+    shown_as: dict[str, str] = {}
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        names = [name for name in super().get_fields(request, obj) if name not in self.shown_as.values()]
+        return [self.shown_as.get(str(name), name) for name in names]
+
+    @admin.display(description="predicted runtime", ordering="predicted_runtime_ms")
+    def predicted_runtime(self, row: Job | ExecutionLog) -> str:
+        return wording.duration(row.predicted_runtime_ms)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -41,7 +56,7 @@ class JobAdmin(ReadOnlyAdmin):
         "type",
         "lane",
         "status",
-        "priority",
+        "priority_shown",
         "user",
         "org",
         "created_at",
@@ -53,13 +68,22 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ("name",)
     ordering = ("-id",)
     actions = ("cancel_selected",)
+    readonly_fields = ("priority_shown", "predicted_runtime")
+    shown_as = {"priority": "priority_shown", "predicted_runtime_ms": "predicted_runtime"}
+
+    @admin.display(description="priority", ordering="priority")
+    def priority_shown(self, job: Job) -> str:
+        return f"{job.priority:.2f}"
 
     @admin.action(description="Cancel selected jobs", permissions=["view"])
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        """`queryset` holds what the user may see, whatever ids the form named."""
+        """`queryset` holds what the user may see, whatever ids the form named: up to the whole table."""
         assert isinstance(request.user, User)
+        unfinished = queryset.filter(status__in=states.ACTIVE).select_related(None).order_by("-id")
+        jobs = list(unfinished.only("name", "org_id", "user_id", "status")[:MOST_CANCELLED])
+        ended, left = queryset.filter(status__in=states.FINAL).count(), unfinished.count() - len(jobs)
         cancelled, refused = 0, list[str]()
-        for job in queryset:
+        for job in jobs:
             try:
                 services.cancel(job=job, user=request.user)
                 cancelled += 1
@@ -67,6 +91,13 @@ class JobAdmin(ReadOnlyAdmin):
                 refused.append(f"{job}: {error.message}")
         if cancelled:
             self.message_user(request, f"{cancelled} job(s) cancelled or asked to stop.", messages.SUCCESS)
+        if ended:
+            refused.insert(0, f"{ended} job(s) had ended already and cannot be cancelled.")
+        if left > 0:
+            refused.insert(
+                0,
+                f"{left} job(s) were left: at most {MOST_CANCELLED} are cancelled at once. Select them again.",
+            )
         for problem in refused[:10]:
             self.message_user(request, problem, messages.WARNING)
 
@@ -80,13 +111,27 @@ class ExecutionLogAdmin(ReadOnlyAdmin):
         "attempt",
         "outcome",
         "final",
-        "runtime_ms",
-        "predicted_runtime_ms",
+        "runtime",
+        "predicted_runtime",
         "logged_at",
     )
+    readonly_fields = ("runtime", "predicted_runtime", "wait")
+    shown_as = {
+        "runtime_ms": "runtime",
+        "predicted_runtime_ms": "predicted_runtime",
+        "wait_ms": "wait",
+    }
     list_filter = ("outcome", "final", ("org", OrgRelatedFilter))
     search_fields = ("job_name",)
     ordering = ("-id",)
+
+    @admin.display(description="runtime", ordering="runtime_ms")
+    def runtime(self, log: ExecutionLog) -> str:
+        return wording.duration(log.runtime_ms)
+
+    @admin.display(description="wait", ordering="wait_ms")
+    def wait(self, log: ExecutionLog) -> str:
+        return wording.duration(log.wait_ms)
 
 
 class PlatformAdmin(ReadOnlyAdmin):

@@ -14,8 +14,10 @@ from rest_framework.views import APIView
 from jobs import openapi, selectors, services
 from jobs.models import ExecutionLog, Job, JobEvent
 from jobs.serializers import (
+    LARGE,
     EventSerializer,
     ExecutionSerializer,
+    JobListItemSerializer,
     JobQuerySerializer,
     JobSerializer,
     LeaderSerializer,
@@ -43,20 +45,21 @@ class JobPages(IdCursorPagination):
 @extend_schema_view(
     get=extend_schema(
         parameters=[JobQuerySerializer],
-        responses=answers(200, JobSerializer(many=True), 400, 401, 403),
+        responses=answers(200, JobListItemSerializer(many=True), 400, 401, 403),
         summary="The jobs of your organisation, newest first",
+        description="Without `payload` and `result`: GET /jobs/{id} answers them.",
         tags=["jobs"],
         operation_id="jobs_list",
     )
 )
 class JobListView(OrgAPIMixin, ListAPIView[Job]):
     action_needed = {"GET": roles.JOBS_READ, "POST": roles.JOBS_SUBMIT}
-    serializer_class = JobSerializer
+    serializer_class = JobListItemSerializer
     pagination_class = JobPages
 
     def get_queryset(self) -> QuerySet[Job]:
         query = checked_query(JobQuerySerializer, self.request, besides=("cursor", "page_size"))
-        return selectors.jobs(self.user, selectors.JobFilter(**query))
+        return selectors.jobs(self.user, selectors.JobFilter(**query)).defer(*LARGE)
 
     @extend_schema(
         parameters=[openapi.IDEMPOTENCY_KEY],

@@ -38,7 +38,11 @@ def replace_dead_connections() -> None:
     """
     pool = connection.pool  # type: ignore[attr-defined]
     if pool is not None and _looking.acquire(blocking=False):
-        threading.Thread(target=_look_through, args=(pool,), name="pool-check", daemon=True).start()
+        try:
+            threading.Thread(target=_look_through, args=(pool,), name="pool-check", daemon=True).start()
+        except BaseException:
+            _looking.release()
+            raise
 
 
 def _look_through(pool: psycopg_pool.ConnectionPool) -> None:

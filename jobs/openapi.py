@@ -70,9 +70,9 @@ EXAMPLES = [
     )
     for title, job_type, payload in (
         (
-            "call back",
+            "health check",
             "http",
-            {"url": "https://example.org/hook", "method": "POST", "json": {"event": "paid"}},
+            {"url": "http://127.0.0.1:8000/healthz", "expect_status": 200},
         ),
         ("word count", "shell", {"command": "printf 'a b c' | wc -w"}),
         (

@@ -19,6 +19,8 @@ from orgs.exceptions import NotFound
 from orgs.models import User
 
 MISSED_HEARTBEATS = 3
+# The leader refreshes its row every second; a standby takes over from one that is silent for this long.
+LEADER_SILENT_S = 10.0
 
 
 @dataclass(frozen=True)

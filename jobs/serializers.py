@@ -16,6 +16,7 @@ from jobs.selectors import Place
 from orgs.serializers import StrictSerializer
 
 MOST_LINES = 1000
+LARGE = ("payload", "result")  # what only GET /jobs/{id} answers
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
@@ -52,6 +53,16 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "result",
             "idempotency_key",
         ]
+        read_only_fields = fields
+
+
+class JobListItemSerializer(JobSerializer):
+    """A job in a list: without `payload` and `result`, which may be large. GET /jobs/{id} has them."""
+
+    payload = None  # type: ignore[assignment]
+
+    class Meta(JobSerializer.Meta):
+        fields = [name for name in JobSerializer.Meta.fields if name not in LARGE]
         read_only_fields = fields
 
 

@@ -1,4 +1,4 @@
-"""The Django admin behind the tenant filter: base classes for every ModelAdmin and inline of the site.
+"""The Django admin behind the tenant filter: base classes for every ModelAdmin of the site.
 
 Filtering `get_queryset` alone leaks: selects, list filters, lookups, labels of raw ids, delete
 confirmations and histories read past it. Each method here closes one of these doors; options that
@@ -11,13 +11,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin import RelatedFieldListFilter
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import NestedObjects
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import (
+    BadRequest,
+    FieldDoesNotExist,
+    ImproperlyConfigured,
+    PermissionDenied,
+    ValidationError,
+)
 from django.core.paginator import Paginator
 from django.db import models, router
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin, TabularInline
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
 
 from orgs import roles
 from orgs.models import User
@@ -45,7 +52,7 @@ class OrgRelatedFilter(RelatedFieldListFilter):
 
 
 class OrgScoped:
-    """What a ModelAdmin and an inline have in common. `*_needs` name actions of orgs.roles."""
+    """Rows, permissions and choices of fields. `*_needs` name actions of orgs.roles."""
 
     model: type[models.Model]
     opts: Any
@@ -105,12 +112,6 @@ class OrgScoped:
         return scoped(rows, request.user)
 
 
-class OrgScopedInline(OrgScoped, TabularInline):
-    """An inline of rows that belong to an organisation; members only read unless `*_needs` say otherwise."""
-
-    extra = 0
-
-
 class OrgScopedAdmin(OrgScoped, ModelAdmin):
     """The base of every ModelAdmin of the site (orgs.admin_site takes no other)."""
 
@@ -124,6 +125,15 @@ class OrgScopedAdmin(OrgScoped, ModelAdmin):
         filters = self.get_list_filter(request)
         offered = {item[0] if isinstance(item, list | tuple) else item for item in filters}
         return name in {*offered, self.date_hierarchy} and _SAFE_LOOKUPS.issuperset(rest)
+
+    def response_action(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Django hands the ids of the form to the database as they are."""
+        for selected in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not _may_be_id(self.model, selected):
+                raise BadRequest(f"{ACTION_CHECKBOX_NAME}: expected ids of {self.opts.verbose_name_plural}.")
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user = request.user
@@ -147,6 +157,14 @@ class OrgScopedAdmin(OrgScoped, ModelAdmin):
         if queryset.model is LogEntry:
             queryset = queryset.filter(user__in=rows_for_user(User, request.user))
         return super().get_paginator(request, queryset, *args, **kwargs)
+
+
+def _may_be_id(model: type[models.Model], text: str) -> bool:
+    try:
+        model._meta.pk.to_python(text)
+    except ValidationError:
+        return False
+    return "\0" not in text
 
 
 def _deleted_with(objs: Any) -> Iterable[models.Model]:

@@ -20,6 +20,7 @@ from unfold.sites import UnfoldAdminSite
 
 from orgs import roles
 from orgs.admin_scoping import OrgScopedAdmin, is_platform_admin
+from orgs.exceptions import Forbidden
 from orgs.limits import count_request
 from orgs.models import User
 
@@ -62,6 +63,10 @@ class SmartQueueAdminSite(UnfoldAdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST":
             count_request(request, group="auth.login", rate=settings.RATE_LOGIN)
+        elif request.user.is_authenticated and not self.has_permission(request):
+            raise Forbidden(
+                "Your role has no access to the administration. To come in as somebody else, log out first."
+            )
         return super().login(request, extra_context)
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

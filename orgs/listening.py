@@ -28,15 +28,8 @@ APPLICATION_NAME = "smartqueue-live"
 IDLE_S = 15.0
 ANSWER_S = 5.0
 RETRY_S = (0.2, 5.0)
-# A server that vanished without a word is noticed within seconds instead of hours.
-CONNECT: dict[str, Any] = {
-    "application_name": APPLICATION_NAME,
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
+# What else the connection needs is in the DSN (settings.NETWORK).
+CONNECT: dict[str, Any] = {"application_name": APPLICATION_NAME, "connect_timeout": 5}
 
 logger = logging.getLogger(__name__)
 

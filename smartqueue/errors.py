@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -61,7 +62,7 @@ _BAD_REQUEST = Problem(400, "bad_request", "The request cannot be used as it is.
 _FORBIDDEN = Problem(403, "forbidden", "You are not allowed to do this.")
 _NOT_FOUND = Problem(404, "not_found", NotFound().message)
 _INTERNAL = Problem(500, "internal_error", "Something went wrong on our side.")
-# In the order of asking: Ratelimited is a PermissionDenied, RequestDataTooBig a SuspiciousOperation.
+# In the order of asking: Ratelimited is a PermissionDenied.
 _OF_DJANGO: tuple[tuple[type[BaseException], Problem], ...] = (
     (Http404, _NOT_FOUND),
     (
@@ -69,7 +70,6 @@ _OF_DJANGO: tuple[tuple[type[BaseException], Problem], ...] = (
         Problem(429, "rate_limited", "Too many requests: try again later.", headers={"Retry-After": "60"}),
     ),
     (PermissionDenied, _FORBIDDEN),
-    (RequestDataTooBig, Problem(413, "too_large", "The body of the request is too large.")),
     (SuspiciousOperation, _BAD_REQUEST),
     (BadRequest, _BAD_REQUEST),
 )
@@ -125,6 +125,9 @@ def _of_drf(exc: drf.APIException) -> Problem:
 
 
 def _of_django(exc: BaseException | None) -> Problem | None:
+    if isinstance(exc, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return Problem(413, "too_large", f"The body of the request is too large: at most {limit} bytes.")
     if isinstance(exc, BadRequest) and str(exc):
         return Problem(400, "bad_request", str(exc))
     found = (problem for kind, problem in _OF_DJANGO if isinstance(exc, kind))

@@ -7,32 +7,50 @@ service.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from django_prometheus.exports import ExportToDjangoView
 
 from analytics import collectors
 from analytics.deadline import Deadline
+from smartqueue.errors import Problem, render_problem
 
 WAIT_S = 3.0
 CONNECT_TIMEOUT_S = 2
 
 Missing = dict[str, str]
+View = Callable[..., HttpResponseBase]
 
 
-@require_safe
+def only_reading(view: View) -> View:
+    """A view of a path that programs ask: other methods get 405, and not a word about forms."""
+
+    @csrf_exempt
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method in ("GET", "HEAD"):
+            return view(request, *args, **kwargs)
+        message = f'Method "{request.method}" not allowed.'
+        problem = Problem(405, "method_not_allowed", message, headers={"Allow": "GET, HEAD"})
+        return render_problem(request, problem)
+
+    return answer
+
+
+@only_reading
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
+@only_reading
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
     """200, or 503 with what is missing, within `WAIT_S` whatever the database does."""
@@ -47,14 +65,14 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "not ready", "missing": list(missing), "error": error}, status=503)
 
 
-@require_safe
+@only_reading
 def metrics(request: HttpRequest) -> HttpResponse:
     """The registry of this process, with the queue's numbers out of the database."""
     collectors.register()
     return ExportToDjangoView(request)
 
 
-@require_safe
+@only_reading
 def home(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect("/dashboard/")
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from typing import Any
+
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
 from orgs.exceptions import SmartQueueError
-from smartqueue.errors import DATABASE_AWAY, is_page, problem_of, render_problem
+from smartqueue.errors import DATABASE_AWAY, Problem, is_page, problem_of, render_problem
+
+_NO_LENGTH = Problem(
+    411, "length_required", "Send the body with a Content-Length; Transfer-Encoding: chunked is not accepted."
+)
+EXPECTED = (SmartQueueError, PermissionDenied, BadRequest, *DATABASE_AWAY)
 
 
 class SiteMiddleware(CommonMiddleware):
     """Takes the place of Django's CommonMiddleware."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+    def process_request(self, request: HttpRequest) -> Any:
         if _has_nul(request):
             raise BadRequest("NUL characters are not accepted.")
+        if not is_page(request.path_info) and _has_body_without_length(request):
+            return render_problem(request, _NO_LENGTH)
         return super().process_request(request)
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
@@ -23,8 +32,8 @@ class SiteMiddleware(CommonMiddleware):
         return is_page(f"{request.path_info}/") and super().should_redirect_with_slash(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Errors that the API's own handler has not seen: those of pages."""
-        if isinstance(exception, (SmartQueueError, *DATABASE_AWAY)) and (problem := problem_of(exception)):
+        """Errors that the API's own handler has not seen: those of pages. Django would log a traceback."""
+        if isinstance(exception, EXPECTED) and (problem := problem_of(exception)):
             return render_problem(request, problem)
         return None
 
@@ -37,3 +46,8 @@ def _has_nul(request: HttpRequest) -> bool:
     if "%00" in request.META.get("QUERY_STRING", ""):
         return True
     return any("\0" in text for text in (request.path_info, *request.COOKIES.values()))
+
+
+def _has_body_without_length(request: HttpRequest) -> bool:
+    """REST framework reads such a body as an empty one."""
+    return "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH")

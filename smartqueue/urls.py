@@ -19,7 +19,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
     path("schema", SchemaView.as_view(), name="schema"),
-    path("docs", ExplorerView.as_view(url_name="schema"), name="docs"),
+    path("docs", health.only_reading(ExplorerView.as_view(url_name="schema")), name="docs"),
     path("", include("orgs.urls")),
     path("", include("jobs.urls")),
     path("", include("analytics.urls")),

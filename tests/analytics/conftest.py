@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from analytics import shared
 from jobs.models import ExecutionLog, Job
 from orgs.models import User
 
@@ -28,3 +29,9 @@ def log(submit: Callable[..., Job]) -> Callable[..., ExecutionLog]:
         return ExecutionLog.objects.create(org=job.org, job=job, logged_at=logged_at, **{**fields, **values})
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def _nothing_shared() -> None:
+    """Numbers that an earlier test loaded are not shown in the next."""
+    shared.clear()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from analytics import selectors
+from analytics import selectors, shared
 from jobs.models import SchedulerLeader, Worker
 from tests.analytics.conftest import NOW
 
@@ -78,6 +78,7 @@ def test_points_are_the_latest_200_oldest_first(bob, charlie, log, monkeypatch):
     log(charlie)
     assert [point.job_id for point in selectors.prediction_points(bob)] == [one.job_id for one in logs]
     monkeypatch.setattr(selectors, "POINTS", 2)
+    shared.clear()
     assert [point.runtime_ms for point in selectors.prediction_points(bob)] == [2.0, 3.0]
 
 
@@ -92,14 +93,23 @@ def test_summary_counts_and_percentiles(bob, submit, log):
 
     summary = selectors.summary(bob, NOW)
 
-    assert summary.jobs == {
-        "scheduled": 1, "blocked": 0, "queued": 4, "running": 0, "done": 0, "failed": 0, "cancelled": 0,
-    }  # fmt: skip
+    assert summary.jobs == {"scheduled": 1, "blocked": 0, "queued": 4, "running": 0}
     day = summary.last_24h
     assert (day.done, day.failed, day.cancelled, day.retried) == (2, 1, 0, 1)
     assert day.success_rate == pytest.approx(2 / 3)
     assert (day.wait_ms_p50, day.run_ms_p50) == (20, 200)
     assert summary.pool == selectors.Pool(workers=1, slots=4, busy=3)
+
+
+def test_percentiles_and_errors_are_of_the_newest_attempts(bob, charlie, log, monkeypatch):
+    monkeypatch.setattr(selectors, "SAMPLE", 2)
+    for runtime_ms in (1.0, 200.0, 400.0):
+        log(bob, runtime_ms=runtime_ms)
+        log(charlie, runtime_ms=1.0)
+    summary = selectors.summary(bob, NOW)
+    assert (summary.last_24h.done, summary.last_24h.run_ms_p50) == (2, 300.0)
+    assert summary.prediction.attempts == 2
+    assert selectors.throughput(bob, NOW)[-1].done == 3
 
 
 def test_an_empty_summary(bob):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from jobs import admin as jobs_admin
 from jobs.models import ExecutionLog, Job, SchedulerLeader
 
 LISTS = {
@@ -77,8 +81,54 @@ def test_an_org_admin_cancels_selected_jobs(alice, bob, submit):
 
 def test_a_job_that_has_ended_is_reported_and_left_alone(alice, done_job):
     page = cancel(browser(alice), done_job)
-    assert "done already and cannot be cancelled" in page.content.decode()
+    assert "1 job(s) had ended already and cannot be cancelled" in page.content.decode()
     assert Job.objects.get().status == "done"
+
+
+def test_all_across_pages_are_cancelled_in_portions(alice, bob, submit, done_job, monkeypatch):
+    monkeypatch.setattr(jobs_admin, "MOST_CANCELLED", 2)
+    for _ in range(3):
+        submit(bob)
+    form = {"action": "cancel_selected", "_selected_action": [done_job.pk], "select_across": "1"}
+    with CaptureQueriesContext(connection) as queries:
+        answer = browser(alice).post(reverse(LISTS["jobs"]), form)
+    told = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert told == [
+        "2 job(s) cancelled or asked to stop.",
+        "1 job(s) were left: at most 2 are cancelled at once. Select them again.",
+        "1 job(s) had ended already and cannot be cancelled.",
+    ]
+    assert sorted(Job.objects.values_list("status", flat=True)) == [
+        "cancelled",
+        "cancelled",
+        "done",
+        "queued",
+    ]
+    read = [query["sql"] for query in queries if query["sql"].endswith("LIMIT 2")]
+    assert len(read) == 1
+    assert "payload" not in read[0]
+
+
+@pytest.mark.parametrize("selected", ["abc", "1.5", "1\0", "", "9" * 5000])
+@pytest.mark.parametrize("person", ["alice", "root_admin"])
+def test_selected_ids_that_are_none_are_refused(request, person, selected):
+    form = {"action": "cancel_selected", "_selected_action": ["1", selected]}
+    answer = browser(request.getfixturevalue(person)).post(reverse(LISTS["jobs"]), form)
+    assert answer.status_code == 400
+    assert "expected ids of jobs" in answer.content.decode()
+
+
+def test_numbers_are_for_people(alice, done_job):
+    Job.objects.update(priority=0.123456, predicted_runtime_ms=1500.0)
+    ExecutionLog.objects.update(runtime_ms=125_000.0, predicted_runtime_ms=None)
+    client = browser(alice)
+    jobs, attempts = (client.get(reverse(name)).content.decode() for name in LISTS.values())
+    one = client.get(reverse("admin:jobs_job_change", args=[done_job.pk])).content.decode()
+    assert "0.12" in jobs
+    assert "0.1234" not in jobs + one
+    assert "2 min 5 s" in attempts
+    assert "1.5 s" in one
+    assert "runtime ms" not in (attempts + one).lower()
 
 
 def test_a_foreign_job_is_not_cancelled(charlie, alice, submit):
@@ -116,6 +166,12 @@ def test_a_platform_admin_sees_all_and_the_infrastructure(root_admin, done_job, 
 def test_org_admins_do_not_enter_the_infrastructure(alice, worker):
     for name in PLATFORM_LISTS:
         assert browser(alice).get(reverse(name)).status_code == 403
+
+
+def test_a_member_who_may_not_enter_is_told_so(vera):
+    page = browser(vera).get("/admin/", follow=True)
+    assert page.status_code == 403
+    assert "no access to the administration" in page.content.decode()
 
 
 def test_members_who_administer_nothing_do_not_enter(bob, vera, done_job):

@@ -4,6 +4,8 @@ from base64 import b64encode
 from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Job
 
@@ -20,6 +22,16 @@ def test_newest_first_and_only_the_own_organisation(api, bob, charlie, submit):
     assert ids(answer) == [second.pk, first.pk]
     assert answer.json()["next"] is None
     assert answer.json()["previous"] is None
+
+
+def test_lists_are_without_payloads_and_results(api, bob, done_job):
+    client = api(bob)
+    with CaptureQueriesContext(connection) as queries:
+        (listed,) = client.get("/jobs/").json()["results"]
+    assert not any("payload" in query["sql"] or '"result"' in query["sql"] for query in queries)
+    whole = client.get(f"/jobs/{done_job.pk}").json()
+    assert whole.keys() - listed.keys() == {"payload", "result"}
+    assert listed.items() <= whole.items()
 
 
 def test_a_viewer_may_read(api, vera, bob, submit):

@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from unfold.admin import ModelAdmin
 
-from jobs.models import ExecutionLog, Job, JobEvent
-from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, OrgScopedInline
+from jobs.models import ExecutionLog, Job
+from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin
 from orgs.admin_site import SmartQueueAdminSite
 from orgs.models import User
 from tests.orgs.conftest import FOREIGN_ID, OWN_ID, World, leaks
@@ -26,13 +26,8 @@ JOB: dict[str, Any] = {
 }  # fmt: skip
 
 
-def inline(total: int, initial: int = 0, **rows: Any) -> dict[str, Any]:
-    counts = {"TOTAL_FORMS": total, "INITIAL_FORMS": initial, "MIN_NUM_FORMS": 0, "MAX_NUM_FORMS": 1000}
-    return {f"events-{name}": value for name, value in {**counts, **rows}.items()}
-
-
 def job_form(user: User, **changed: Any) -> dict[str, Any]:
-    return {**JOB, **inline(0), "user": user.pk, **changed}
+    return {**JOB, "user": user.pk, **changed}
 
 
 def test_selects_offer_the_own_rows(admin_of_ours: Client, ours: World) -> None:
@@ -93,16 +88,6 @@ def test_a_platform_admin_chooses_the_organisation(platform: Client, theirs: Wor
     answer = platform.post("/admin/jobs/job/add/", job_form(theirs.boss, name="new", org=theirs.org.pk))
     assert answer.status_code == 302
     assert Job.objects.get(name="new").org == theirs.org
-
-
-def test_inlines_show_and_take_the_own_rows(admin_of_ours: Client, ours: World, theirs: World) -> None:
-    JobEvent.objects.create(id=FOREIGN_ID, org=theirs.org, job=ours.job, reason="SECRET", actor="SECRET")
-    path = f"/admin/jobs/job/{ours.job.pk}/change/"
-    assert not leaks(admin_of_ours.get(path))
-    posted = {"0-id": FOREIGN_ID, "0-job": ours.job.pk, "0-new_status": "stolen", "0-actor": "a"}
-    answer = admin_of_ours.post(path, job_form(ours.boss, **inline(1, 1, **posted)))
-    assert leaks(answer) <= {str(FOREIGN_ID)}
-    assert JobEvent.objects.get(pk=FOREIGN_ID).new_status == ""
 
 
 def test_list_filters_offer_the_own_rows(admin_of_ours: Client, platform: Client) -> None:
@@ -278,15 +263,6 @@ class UnscopedAdmin(ModelAdmin):
 def test_unsafe_classes_are_refused(unsafe: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"list_filter|raw_id_fields|OrgScopedAdmin"):
         SmartQueueAdminSite().register(ExecutionLog, unsafe)
-
-
-def test_unsafe_inlines_are_refused() -> None:
-    class RawIdInline(OrgScopedInline):
-        model = JobEvent
-        raw_id_fields = ("job",)
-
-    with pytest.raises(ImproperlyConfigured, match="raw_id_fields"):
-        RawIdInline(Job, SmartQueueAdminSite())
 
 
 def test_a_member_with_the_right_but_not_the_role_stays_outside(ours: World, bob: User) -> None:

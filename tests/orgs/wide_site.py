@@ -1,14 +1,14 @@
-"""An admin site that uses every feature which leaks by default: forms, inlines, filters, autocomplete, deletion."""
+"""An admin site that uses every feature which leaks by default: forms, filters, autocomplete, deletion."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
 
-from jobs.models import ExecutionLog, Job, JobEvent
+from jobs.models import ExecutionLog, Job
 from orgs import roles
 from orgs.admin import OrganizationAdmin, UserAdmin
-from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, OrgScopedInline
+from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin
 from orgs.admin_site import SmartQueueAdminSite
 from orgs.models import Organization, User
 from smartqueue.errors import handler400, handler403, handler404, handler500
@@ -20,12 +20,6 @@ site.register(User, UserAdmin)
 site.register(Organization, OrganizationAdmin)
 
 
-class EventInline(OrgScopedInline):
-    model = JobEvent
-    view_needs = add_needs = change_needs = delete_needs = roles.JOBS_SUBMIT
-    fields = ("org", "new_status", "reason", "actor")
-
-
 @admin.register(Job, site=site)
 class WideJobAdmin(OrgScopedAdmin):
     view_needs = add_needs = change_needs = delete_needs = roles.JOBS_SUBMIT
@@ -35,7 +29,6 @@ class WideJobAdmin(OrgScopedAdmin):
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("name", "user__username")
-    inlines = (EventInline,)
 
 
 @admin.register(ExecutionLog, site=site)

@@ -9,9 +9,11 @@ import sys
 from typing import Any
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 
+from smartqueue import asgi
 from smartqueue.errors import flatten, handler500
 from tests.processes import ROOT
 
@@ -185,6 +187,40 @@ def test_a_body_that_is_too_large(visitor: Client) -> None:
     body = b'"' + b"x" * (2 * 1024 * 1024) + b'"'
     answer = visitor.post("/api/fail/bug", body, content_type="application/json")
     assert error_of(answer) == (413, "too_large", {})
+    assert "at most 2097152 bytes" in answer.json()["error"]["message"]
+
+
+@failing
+@pytest.mark.asyncio
+async def test_a_body_without_a_length_is_refused() -> None:
+    headers = [
+        (b"host", b"localhost"),
+        (b"content-type", b"application/json"),
+        (b"transfer-encoding", b"chunked"),
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/fail/bug",
+        "query_string": b"",
+        "headers": headers,
+    }
+    communicator = ApplicationCommunicator(asgi.application, scope)
+    await communicator.send_input({"type": "http.request", "body": b'{"a":', "more_body": True})
+    await communicator.send_input({"type": "http.request", "body": b" 1}"})
+    assert (await communicator.receive_output(10))["status"] == 411
+    body = json.loads((await communicator.receive_output(10))["body"])
+    assert body["error"]["code"] == "length_required"
+    await communicator.wait(10)
+
+
+@failing
+@pytest.mark.parametrize("fault", ["denied", "bad-request"])
+def test_what_was_expected_is_logged_in_one_line(
+    visitor: Client, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor.get(f"/dashboard/fail/{fault}")
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
 
 
 @failing

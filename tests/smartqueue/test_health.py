@@ -94,9 +94,12 @@ def test_one_missing_migration_is_enough(db):
     assert list(missing) == ["migrations"]
 
 
-def test_only_reading_is_allowed():
-    for path in ("/healthz", "/readyz", "/metrics", "/"):
-        assert Client().post(path).status_code == 405
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/", "/docs"])
+def test_only_reading_is_allowed(path, method):
+    answer = Client(enforce_csrf_checks=True).generic(method, path)
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
 
 
 def test_the_root_leads_to_the_dashboard():
