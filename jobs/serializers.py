@@ -16,7 +16,7 @@ from jobs.selectors import Place
 from orgs.serializers import StrictSerializer
 
 MOST_LINES = 1000
-LARGE = ("payload", "result")  # what only GET /jobs/{id} answers
+LARGE = ("result",)  # what only GET /jobs/{id} answers
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
@@ -57,9 +57,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
 
 
 class JobListItemSerializer(JobSerializer):
-    """A job in a list: without `payload` and `result`, which may be large. GET /jobs/{id} has them."""
-
-    payload = None  # type: ignore[assignment]
+    """A job in a list: without `result`, which GET /jobs/{id} has."""
 
     class Meta(JobSerializer.Meta):
         fields = [name for name in JobSerializer.Meta.fields if name not in LARGE]
