@@ -47,7 +47,7 @@ class JobPages(IdCursorPagination):
         parameters=[JobQuerySerializer],
         responses=answers(200, JobListItemSerializer(many=True), 400, 401, 403),
         summary="The jobs of your organisation, newest first",
-        description="Without `payload` and `result`: GET /jobs/{id} answers them.",
+        description="Without `result`: GET /jobs/{id} answers it.",
         tags=["jobs"],
         operation_id="jobs_list",
     )
