@@ -11,7 +11,7 @@ from typing import Literal
 from django.conf import settings
 
 from jobs import retries
-from jobs.claims import Claimed, Ending, Finish
+from jobs.claims import Claimed, Ending, Finish, Held
 from jobs.executors.base import JobSpec, Outcome
 from jobs.executors.process import CannotStart, JobProcesses
 from scheduler import metrics
@@ -51,7 +51,7 @@ class Pool:
         self._on_line = on_line
         self._on_end = on_end
         # Keyed by attempt too: a job that was lost may come back here while its old process still ends.
-        self._attempts: dict[tuple[int, int], Attempt] = {}
+        self._attempts: dict[Held, Attempt] = {}
         metrics.SLOTS.set(size)
 
     @property
@@ -59,8 +59,8 @@ class Pool:
         return self.size - len(self._attempts)
 
     @property
-    def held(self) -> list[tuple[int, int]]:
-        """(job id, attempt) of everything that runs under a lease."""
+    def held(self) -> list[Held]:
+        """Everything that runs under a lease."""
         return [key for key, attempt in self._attempts.items() if attempt.reason != "lost"]
 
     def start(self, job: Claimed) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 
 from jobs import claims, notify, output, states
-from jobs.claims import Finish, Moved
+from jobs.claims import Finish, Held, Moved
 from jobs.database import AWAY_S, DATABASE_AWAY
 from scheduler.database_thread import DatabaseThread
 
@@ -37,8 +37,8 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def held(self) -> list[tuple[int, int]]:
-        """(job id, attempt) of endings that are not written yet: their leases must still be renewed."""
+    def held(self) -> list[Held]:
+        """Endings that are not written yet: their leases must still be renewed."""
         return [(one.job_id, one.attempt) for one in self._ended]
 
     def line(self, org_id: int, line: output.Line) -> None:
@@ -79,8 +79,10 @@ class Recorder:
             moved = await self._database.call(self._store, lines, ended)
         except DATABASE_AWAY:
             raise
-        except Exception:
-            logger.exception("action=batch_refused worker=%s: writing one by one", self.worker_id)
+        except Exception as error:
+            # Never with the rows or the database's own words: both hold what organisations' jobs wrote.
+            kind = type(error).__name__
+            logger.error("action=batch_refused worker=%s error=%s: writing one by one", self.worker_id, kind)
             moved = await self._write_singly(lines, ended)
         del self._lines[: len(lines)], self._ended[: len(ended)]
         self._report(ended, moved)
@@ -108,7 +110,10 @@ class Recorder:
         except DATABASE_AWAY:
             raise
         except Exception as error:
-            logger.error("action=refused worker=%s rows=%s error=%s", self.worker_id, [*lines, *ended], error)
+            jobs = [line.job_id for _, line in lines] + [one.job_id for one in ended]
+            logger.error(
+                "action=refused worker=%s jobs=%s error=%s", self.worker_id, jobs, type(error).__name__
+            )
             return None
 
     def _store(self, lines: list[OrgLine], ended: list[Finish]) -> list[Moved]:
@@ -123,11 +128,12 @@ class Recorder:
         for one in ended:
             if one.job_id in status_of:
                 logger.info(
-                    "action=finished job=%s attempt=%s ending=%s status=%s worker=%s error=%.200r",
-                    one.job_id, one.attempt, one.ending, status_of[one.job_id], self.worker_id, one.error,
+                    "action=finished job=%s attempt=%s ending=%s status=%s worker=%s",
+                    one.job_id, one.attempt, one.ending, status_of[one.job_id], self.worker_id,
                 )  # fmt: skip
             else:
                 logger.warning(
-                    "action=fenced job=%s attempt=%s ending=%s worker=%s: the lease was lost, nothing was recorded",
+                    "action=fenced job=%s attempt=%s ending=%s worker=%s: not recorded now, because the lease "
+                    "was lost or an earlier try had recorded it",
                     one.job_id, one.attempt, one.ending, self.worker_id,
                 )  # fmt: skip

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -63,8 +63,8 @@ class Worker:
             "action=start worker=%s slots=%s types=%s", self.id, self._pool.size, ",".join(self.types)
         )
         await self._until_database_answers()
-        claiming = self._side_task(self._claim_forever())
-        others = [self._side_task(task) for task in (self._listen(), self._beat(), self._recorder.run())]
+        claiming = asyncio.create_task(self._claim_forever())
+        others = [asyncio.create_task(work) for work in (self._listen(), self._beat(), self._recorder.run())]
         ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._pool.broken)]
         watched: set[asyncio.Task[Any]] = {claiming, *ends, *others}
         try:
@@ -78,9 +78,6 @@ class Worker:
                 raise error
         if self._pool.broken.is_set():
             raise WorkerBroken
-
-    def _side_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.create_task(work)
 
     async def _until_database_answers(self) -> None:
         while not self._stopping.is_set():

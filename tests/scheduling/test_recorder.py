@@ -138,3 +138,14 @@ def test_a_call_that_hangs_is_cut_and_the_next_one_works(
             await database.close()
 
     assert asyncio.run(drive()) == (1,)
+
+
+def test_what_a_job_wrote_stays_out_of_the_workers_log(
+    bob: User, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    submit(bob)
+    (job,) = claim()
+    refused = Finish(job.id, job.attempt, "done", result={"token": "hunter2\x00"})
+    record(bob, [refused], [line(job, "password: hunter2\x00")])
+    assert "action=refused" in caplog.text
+    assert "hunter2" not in caplog.text
