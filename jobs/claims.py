@@ -2,89 +2,95 @@
 
 Each function is one statement in one transaction: it takes the edge of `jobs.states` only where the
 row still stands where the caller believes it to be, and writes the event (and execution log) with
-it. Called by the worker (claim, renew, finish) and by the leader's duties (promote_due,
-reclaim_expired). Times come from the database clock; where a function takes `now`, it overrides it.
+it. Called by the worker (claim, renew, finish) and by the leader's duties (promote_due, reclaim). Times
+come from the database clock; where a function takes `now`, it overrides it. Statements go to the server
+with their parameters apart, so that a session prepares each of them once.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
+import psycopg
 from django.db import connection
 
-from jobs import states
+from jobs.claimed import Claimed, Ending, Finish, Heads, Held, Moved, Renewed
 
-Held = tuple[int, int]  # job id, attempt
-Ending = Literal["done", "failed", "timeout", "cancelled", "crashed", "released"]
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A job as its worker gets it. `attempt` must be shown again to renew or finish it."""
-
-    id: int
-    org_id: int
-    name: str
-    type: str
-    payload: Any
-    attempt: int
-    retry_count: int
-    max_retries: int
-    timeout_s: float
-    wait_ms: float
+__all__ = ["Claimed", "Ending", "Finish", "Heads", "Held", "Moved", "Renewed"]
 
 
-@dataclass(frozen=True)
-class Finish:
-    """How an attempt ended. `retry_delay_s` None: retrying cannot mend it. `released` costs no attempt."""
+# Flows that one claim takes from at most: bounds what it locks. The others' heads come first next time.
+MOST_FLOWS = 16
 
-    job_id: int
-    attempt: int
-    ending: Ending
-    runtime_ms: float = 0.0
-    result: Any = None
-    error: str = ""
-    retry_delay_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A row that took an edge."""
-
-    job_id: int
-    org_id: int
-    status: str
-
-
-# The LIMIT and the lock stay inside a MATERIALIZED CTE: inlined, a nested loop may run the subquery
-# again and update more rows than asked for. Reads the partial index job_head_of_queue.
+# `known` says from where on each flow may have live jobs: as remembered, lowered by what was queued since.
+# `alive` finds the first live job from there on, which is what the worker remembers next; a flow without one
+# is forgotten, and comes back with its next arrival. The LIMIT and the lock stay inside a MATERIALIZED CTE:
+# inlined, a nested loop may run the subquery again and update more rows than asked for.
 CLAIM = """
-WITH picked AS MATERIALIZED (
-    SELECT id FROM jobs_job
-    WHERE status = 'queued' AND type = ANY(%(types)s)
-    ORDER BY rank, id
-    LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
+WITH known AS MATERIALIZED (
+    SELECT * FROM unnest(%(flows)s::bigint[], %(floors)s::float8[]) AS t(flow_id, floor)
+    UNION ALL
+    SELECT id, '-infinity' FROM jobs_flow WHERE %(xmax)s::bigint IS NULL
+    UNION ALL
+    SELECT flow_id, rank FROM jobs_job WHERE status = 'queued' AND queued_xid >= %(xmax)s::bigint
+    UNION ALL
+    SELECT flow_id, rank FROM jobs_job WHERE status = 'queued' AND queued_xid = ANY(%(unfinished)s::bigint[])
+), alive AS MATERIALIZED (
+    SELECT lowest.flow_id, head.rank AS floor
+    FROM (SELECT flow_id, min(floor) AS floor FROM known GROUP BY flow_id) lowest,
+        LATERAL (
+            SELECT rank FROM jobs_job
+            WHERE status = 'queued' AND flow_id = lowest.flow_id AND rank >= lowest.floor
+            ORDER BY rank, id LIMIT 1
+        ) head
+), open AS MATERIALIZED (
+    SELECT alive.flow_id, alive.floor FROM alive JOIN jobs_flow flow ON flow.id = alive.flow_id
+    WHERE flow.type = ANY(%(types)s::text[])
+        AND (%(queues)s::text[] IS NULL OR flow.queue = ANY(%(queues)s::text[]))
+        AND NOT EXISTS (
+            SELECT 1 FROM jobs_pause pause
+            WHERE coalesce(pause.org_id = flow.org_id, true) AND coalesce(pause.queue = flow.queue, true)
+                AND coalesce(pause.type = flow.type, true)
+        )
+        AND NOT EXISTS (SELECT 1 FROM jobs_worker WHERE worker_id = %(worker)s AND wanted <> 'run')
+    ORDER BY alive.floor LIMIT %(most_flows)s
+), picked AS MATERIALIZED (
+    SELECT job.id FROM open,
+        LATERAL (
+            SELECT id, rank FROM jobs_job
+            WHERE status = 'queued' AND flow_id = open.flow_id AND rank >= open.floor
+            ORDER BY rank, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ) job
+    ORDER BY job.rank, job.id LIMIT %(limit)s
 ), claimed AS (
     UPDATE jobs_job SET
         status = 'running', attempt = attempt + 1, worker_id = %(worker)s,
-        started_at = coalesce(%(now)s, now()),
-        lease_expires_at = coalesce(%(now)s, now()) + make_interval(secs => %(lease_s)s)
+        started_at = coalesce(%(now)s::timestamptz, now()),
+        lease_expires_at = coalesce(%(now)s::timestamptz, now()) + make_interval(secs => %(lease_s)s)
     WHERE id = ANY(ARRAY(SELECT id FROM picked))
-    RETURNING id, org_id, name, type, payload, attempt, retry_count, max_retries, timeout_s, rank,
-        greatest(extract(epoch FROM started_at - queued_at), 0) * 1000 AS wait_ms
+    RETURNING id, org_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
+        soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, rank,
+        (greatest(extract(epoch FROM started_at - queued_at), 0) * 1000)::float8 AS wait_ms
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
     SELECT org_id, id, 'queued', 'running', 'claimed, attempt ' || attempt, 'worker:' || %(worker)s,
-        coalesce(%(now)s, now())
+        coalesce(%(now)s::timestamptz, now())
     FROM claimed
+), heads AS (
+    SELECT array_agg(flow_id) AS flows, array_agg(floor) AS floors FROM alive
 )
-SELECT id, org_id, name, type, payload, attempt, retry_count, max_retries, timeout_s, wait_ms::float8
-FROM claimed ORDER BY rank, id
+SELECT rank, id, org_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
+    soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, wait_ms,
+    NULL::bigint[] AS flows, NULL::float8[] AS floors, NULL AS snapshot
+FROM claimed
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    coalesce(flows, '{}'), coalesce(floors, '{}'), pg_current_snapshot()::text
+FROM heads
+ORDER BY rank, id
 """
 
 # One statement renews the leases, reports the worker alive and fetches cancel requests. A job that is
@@ -92,20 +98,24 @@ FROM claimed ORDER BY rank, id
 # for the next time, so that it cannot cost the others their leases; whose it is, is read without a lock.
 RENEW = """
 WITH beat AS (
-    UPDATE jobs_worker SET last_seen = now(), running = cardinality(%(ids)s::bigint[]), status = %(status)s
+    UPDATE jobs_worker SET last_seen = now(), running = cardinality(%(ids)s::bigint[]), status = %(status)s,
+        jobs_processed = jobs_processed + %(processed)s
     WHERE worker_id = %(worker)s
+    RETURNING wanted
 ), held AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS t(id, attempt)
 ), free AS MATERIALIZED (
     SELECT j.id FROM jobs_job j JOIN held USING (id, attempt)
-    WHERE j.status = 'running' AND j.worker_id = %(worker)s
+    WHERE j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
     FOR UPDATE OF j SKIP LOCKED
 ), renewed AS (
     UPDATE jobs_job SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE id = ANY(ARRAY(SELECT id FROM free))
 )
-SELECT j.id, j.attempt, j.cancel_requested FROM jobs_job j JOIN held USING (id, attempt)
-WHERE j.status = 'running' AND j.worker_id = %(worker)s
+SELECT j.id, j.attempt, j.cancel_requested, NULL AS wanted FROM jobs_job j JOIN held USING (id, attempt)
+WHERE j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
+UNION ALL
+SELECT NULL, NULL, NULL, wanted FROM beat
 """
 
 # A claim whose answer never arrived left rows that carry the worker's name and that it knows nothing of.
@@ -113,7 +123,8 @@ HAND_BACK_UNKNOWN = """
 WITH held AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS t(id, attempt)
 ), moved AS (
-    UPDATE jobs_job j SET status = 'queued', lease_expires_at = NULL, queued_at = now()
+    UPDATE jobs_job j SET status = 'queued', lease_expires_at = NULL, queued_at = now(),
+        queued_xid = pg_current_xact_id()::text::bigint
     WHERE j.status = 'running' AND j.worker_id = %(worker)s
         AND NOT EXISTS (SELECT 1 FROM held WHERE held.id = j.id AND held.attempt = j.attempt)
     RETURNING j.id, j.org_id, j.status
@@ -125,144 +136,172 @@ WITH held AS MATERIALIZED (
 SELECT id, org_id, status FROM moved
 """
 
-# A finish must not trust what the worker read at claim time: the row is locked first, so that a cancel
-# request or a lost lease that came meanwhile is seen. Rows are locked in id order: no deadlock between
-# two batches.
-FINISH = """
-WITH ended AS (
+NEXT_STATUS = """CASE
+    WHEN e.ending = 'done' THEN 'done'
+    WHEN e.ending = 'cancelled' OR j.cancel_requested THEN 'cancelled'
+    WHEN e.ending = 'released' THEN 'queued'
+    WHEN e.ending = 'snoozed' THEN 'scheduled'
+    WHEN e.delay_s IS NOT NULL AND j.retry_count < j.max_retries THEN 'scheduled'
+    ELSE 'failed'
+END"""
+
+# A finish must not trust what the worker read at claim time: the UPDATE sees, and where it had to wait
+# sees again, a cancel request or a lost lease that came meanwhile. `lease_expires_at IS NOT NULL` says
+# running by a constraint, and offers the planner no index but the primary key. No deadlock between two
+# batches: a row belongs to one worker, and everybody else takes one row or skips locked ones.
+FINISH = f"""
+WITH ended AS MATERIALIZED (
     SELECT * FROM unnest(
         %(ids)s::bigint[], %(attempts)s::int[], %(endings)s::text[], %(runtimes)s::float8[],
         %(results)s::text[], %(errors)s::text[], %(delays)s::float8[]
     ) AS t(id, attempt, ending, runtime_ms, result, error, delay_s)
-), held AS MATERIALIZED (
-    SELECT j.id, j.org_id, j.type, j.name, j.lane, j.attempt, j.predicted_runtime_ms,
-        e.ending, e.runtime_ms, e.result, e.error, e.delay_s,
-        greatest(extract(epoch FROM j.started_at - j.queued_at), 0) * 1000 AS wait_ms,
-        CASE
-            WHEN e.ending = 'done' THEN 'done'
-            WHEN e.ending = 'cancelled' OR j.cancel_requested THEN 'cancelled'
-            WHEN e.ending = 'released' THEN 'queued'
-            WHEN e.delay_s IS NOT NULL AND j.retry_count < j.max_retries THEN 'scheduled'
-            ELSE 'failed'
-        END AS next_status
-    FROM jobs_job j JOIN ended e ON j.id = e.id AND j.attempt = e.attempt
-    WHERE j.status = 'running' AND j.worker_id = %(worker)s
-    ORDER BY j.id
-    FOR UPDATE OF j
 ), moved AS (
     UPDATE jobs_job j SET
-        status = h.next_status,
+        status = {NEXT_STATUS},
         lease_expires_at = NULL,
-        finished_at = CASE WHEN h.next_status = ANY(%(final)s) THEN now() END,
-        result = CASE WHEN h.next_status = 'done' THEN h.result::jsonb END,
-        error_msg = CASE h.next_status WHEN 'queued' THEN '' ELSE h.error END,
-        retry_count = j.retry_count + (h.next_status = 'scheduled')::int,
-        run_at = CASE h.next_status WHEN 'scheduled' THEN now() + make_interval(secs => h.delay_s) ELSE j.run_at END,
-        queued_at = CASE h.next_status WHEN 'queued' THEN now() ELSE j.queued_at END
-    FROM held h WHERE j.id = h.id
-    RETURNING j.id, j.org_id, j.status
+        finished_at = CASE WHEN {NEXT_STATUS} IN ('done', 'failed', 'cancelled') THEN now() END,
+        result = CASE e.ending WHEN 'done' THEN e.result::jsonb END,
+        error_msg = CASE e.ending WHEN 'released' THEN '' ELSE e.error END,
+        retry_count = j.retry_count + (e.ending <> 'snoozed' AND {NEXT_STATUS} = 'scheduled')::int,
+        run_at = CASE WHEN {NEXT_STATUS} = 'scheduled' THEN now() + make_interval(secs => e.delay_s)
+            ELSE j.run_at END,
+        queued_at = CASE WHEN {NEXT_STATUS} = 'queued' THEN now() ELSE j.queued_at END,
+        queued_xid = CASE WHEN {NEXT_STATUS} = 'queued' THEN pg_current_xact_id()::text::bigint
+            ELSE j.queued_xid END
+    FROM ended e
+    WHERE j.id = e.id AND j.attempt = e.attempt
+        AND j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
+    RETURNING j.id, j.org_id, j.status, j.type, j.name, j.lane, j.attempt, j.predicted_runtime_ms,
+        j.started_at, j.queued_at, e.ending, e.runtime_ms, e.error, e.delay_s
 ), logged AS (
     INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
         predicted_runtime_ms, worker_id, error_msg, job_type, job_name, lane, logged_at)
-    SELECT org_id, id, attempt, CASE ending WHEN 'released' THEN 'cancelled' ELSE ending END,
-        next_status = ANY(%(final)s), runtime_ms, coalesce(wait_ms, 0),
+    SELECT org_id, id, attempt, CASE WHEN ending IN ('released', 'snoozed') THEN 'cancelled' ELSE ending END,
+        status <> 'scheduled', runtime_ms,
+        coalesce(greatest(extract(epoch FROM started_at - queued_at), 0) * 1000, 0),
         predicted_runtime_ms, %(worker)s, error, type, name, lane, now()
-    FROM held WHERE next_status <> 'queued'
+    FROM moved WHERE status <> 'queued' AND NOT (ending = 'snoozed' AND status = 'scheduled')
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'running', next_status,
+    SELECT org_id, id, 'running', status,
         left(CASE
             WHEN ending = 'done' THEN 'finished'
-            WHEN next_status = 'cancelled' THEN 'stopped on request'
-            WHEN next_status = 'queued' THEN 'handed back by its worker'
-            WHEN next_status = 'scheduled' THEN ending || ', retry in ' || round(delay_s::numeric, 1) || ' s: ' || error
+            WHEN status = 'cancelled' THEN 'stopped on request'
+            WHEN status = 'queued' THEN 'handed back by its worker'
+            WHEN ending = 'snoozed' THEN 'snoozed for ' || round(delay_s::numeric, 1) || ' s'
+            WHEN status = 'scheduled' THEN ending || ', retry in ' || round(delay_s::numeric, 1) || ' s: ' || error
             ELSE ending || ': ' || error
         END, 200), 'worker:' || %(worker)s, now()
-    FROM held
-), counted AS (
-    UPDATE jobs_worker SET jobs_processed = jobs_processed + (SELECT count(*) FROM held WHERE next_status <> 'queued')
-    WHERE worker_id = %(worker)s
+    FROM moved
 )
 SELECT id, org_id, status FROM moved
-"""
+"""  # noqa: S608 - constants
 
 # Reads the partial index job_due.
 PROMOTE_DUE = """
 WITH due AS MATERIALIZED (
-    SELECT id FROM jobs_job WHERE status = 'scheduled' AND run_at <= coalesce(%(now)s, now())
+    SELECT id FROM jobs_job WHERE status = 'scheduled' AND run_at <= coalesce(%(now)s::timestamptz, now())
     ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), moved AS (
-    UPDATE jobs_job SET status = 'queued', queued_at = coalesce(%(now)s, now())
+    UPDATE jobs_job SET status = 'queued', queued_at = coalesce(%(now)s::timestamptz, now()),
+        queued_xid = pg_current_xact_id()::text::bigint
     WHERE id = ANY(ARRAY(SELECT id FROM due))
     RETURNING id, org_id, status
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'scheduled', 'queued', 'due', %(actor)s, coalesce(%(now)s, now()) FROM moved
+    SELECT org_id, id, 'scheduled', 'queued', 'due', %(actor)s, coalesce(%(now)s::timestamptz, now()) FROM moved
 )
 SELECT id, org_id, status FROM moved
 """
 
-# Reads the partial index job_leases. A lost attempt counts as a failed one, so that a job that kills its
-# worker ends as a dead letter and not as a crash loop.
-RECLAIM_EXPIRED = """
+# A lost attempt counts as a failed one, so that a job that kills its worker ends as a dead letter and not as
+# a crash loop. Reads the partial index job_leases.
+RECLAIM = """
 WITH lost AS MATERIALIZED (
     SELECT id, org_id, type, name, lane, attempt, predicted_runtime_ms, worker_id,
-        extract(epoch FROM coalesce(%(now)s, now()) - started_at) * 1000 AS runtime_ms,
+        extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - started_at) * 1000 AS runtime_ms,
         greatest(extract(epoch FROM started_at - queued_at), 0) * 1000 AS wait_ms,
         CASE
             WHEN cancel_requested THEN 'cancelled'
             WHEN retry_count < max_retries THEN 'queued'
             ELSE 'failed'
         END AS next_status,
-        'The worker went silent during attempt ' || attempt || ' and lost its lease.' AS error
-    FROM jobs_job WHERE status = 'running' AND lease_expires_at < coalesce(%(now)s, now())
+        'The worker ' || %(what)s || ' during attempt ' || attempt || '.' AS error
+    FROM jobs_job
+    WHERE status = 'running' AND lease_expires_at >= coalesce(%(since)s::timestamptz, '-infinity')
+        AND lease_expires_at < coalesce(%(until)s::timestamptz, now())
+        AND (%(workers)s::text[] IS NULL OR worker_id = ANY(%(workers)s::text[]))
     ORDER BY lease_expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE jobs_job j SET
         status = l.next_status,
         lease_expires_at = NULL,
-        finished_at = CASE WHEN l.next_status = ANY(%(final)s) THEN coalesce(%(now)s, now()) END,
+        finished_at = CASE WHEN l.next_status IN ('failed', 'cancelled') THEN coalesce(%(now)s::timestamptz, now()) END,
         error_msg = l.error,
         retry_count = j.retry_count + (l.next_status = 'queued')::int,
-        queued_at = CASE l.next_status WHEN 'queued' THEN coalesce(%(now)s, now()) ELSE j.queued_at END
+        queued_at = CASE l.next_status WHEN 'queued' THEN coalesce(%(now)s::timestamptz, now()) ELSE j.queued_at END,
+        queued_xid = CASE l.next_status WHEN 'queued' THEN pg_current_xact_id()::text::bigint ELSE j.queued_xid END
     FROM lost l WHERE j.id = l.id
     RETURNING j.id, j.org_id, j.status
 ), logged AS (
     INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
         predicted_runtime_ms, worker_id, error_msg, job_type, job_name, lane, logged_at)
-    SELECT org_id, id, attempt, 'lost', next_status = ANY(%(final)s), greatest(runtime_ms, 0), coalesce(wait_ms, 0),
-        predicted_runtime_ms, worker_id, error, type, name, lane, coalesce(%(now)s, now())
+    SELECT org_id, id, attempt, 'lost', next_status <> 'queued', greatest(runtime_ms, 0), coalesce(wait_ms, 0),
+        predicted_runtime_ms, worker_id, error, type, name, lane, coalesce(%(now)s::timestamptz, now())
     FROM lost
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'running', next_status, left(error, 200), %(actor)s, coalesce(%(now)s, now()) FROM lost
+    SELECT org_id, id, 'running', next_status, left(error, 200), %(actor)s, coalesce(%(now)s::timestamptz, now())
+    FROM lost
 )
 SELECT id, org_id, status FROM moved
 """
 
 
 def claim(
-    *, worker_id: str, types: Sequence[str], limit: int, lease_s: float, now: datetime | None = None
+    *,
+    worker_id: str,
+    types: Sequence[str],
+    limit: int,
+    lease_s: float,
+    queues: Sequence[str] | None = None,
+    heads: Heads | None = None,
+    now: datetime | None = None,
 ) -> list[Claimed]:
-    """Take up to `limit` jobs of these types from the head of the queue, best rank first."""
-    rows = _run(
-        CLAIM, {"worker": worker_id, "types": list(types), "limit": limit, "lease_s": lease_s, "now": now}
-    )
+    """Take up to `limit` jobs of these types and queues (None: all), best rank first.
+
+    Nothing from paused flows, nothing for a worker that is to pause or drain. `heads` is read and written.
+    """
+    heads = heads or Heads()
+    parameters = {
+        "worker": worker_id,
+        "types": list(types),
+        "queues": None if queues is None else list(queues),
+        "limit": limit,
+        "most_flows": MOST_FLOWS,
+        "lease_s": lease_s,
+        "now": now,
+        "flows": list(heads.floors),
+        "floors": list(heads.floors.values()),
+        "xmax": heads.xmax,
+        "unfinished": heads.unfinished,
+    }
+    *rows, last = _run(CLAIM, parameters)
+    heads.remember(*last[-3:])
     return [
-        Claimed(id, org, name, type_, _loaded(payload), *rest)
-        for id, org, name, type_, payload, *rest in rows
+        Claimed(id, org, name, type_, queue, _loaded(payload), *limits, _loaded(policy), predicted, wait)
+        for _, id, org, name, type_, queue, payload, *limits, policy, predicted, wait, _, _, _ in rows
     ]
 
 
 def renew(
-    *, worker_id: str, held: Sequence[Held], lease_s: float, status: str = "active"
-) -> dict[Held, bool]:
-    """Extend the leases of `held` and report the worker alive.
-
-    Answers {(job id, attempt): cancel requested} for those that are still this worker's.
-    """
-    rows = _run(RENEW, {"worker": worker_id, "lease_s": lease_s, "status": status} | _columns(held))
-    return {(job_id, attempt): cancel_requested for job_id, attempt, cancel_requested in rows}
+    *, worker_id: str, held: Sequence[Held], lease_s: float, status: str = "active", processed: int = 0
+) -> Renewed:
+    """Extend the leases of `held` and report the worker alive, with `processed` attempts ended since last time."""
+    parameters = {"worker": worker_id, "lease_s": lease_s, "status": status, "processed": processed}
+    rows = _run(RENEW, parameters | _columns(held))
+    mine = {(job, attempt): cancel for job, attempt, cancel, wanted in rows if wanted is None}
+    return Renewed(mine, next((wanted for *_, wanted in rows if wanted is not None), "run"))
 
 
 def hand_back_unknown(*, worker_id: str, held: Sequence[Held]) -> list[Moved]:
@@ -281,7 +320,6 @@ def finish(*, worker_id: str, ended: Sequence[Finish]) -> list[Moved]:
         "results": [None if one.result is None else json.dumps(one.result) for one in ended],
         "errors": [one.error for one in ended],
         "delays": [one.retry_delay_s for one in ended],
-        "final": list(states.FINAL),
     }
     return _moved(_run(FINISH, parameters))
 
@@ -291,15 +329,24 @@ def promote_due(*, actor: str, limit: int = 1000, now: datetime | None = None) -
     return _moved(_run(PROMOTE_DUE, {"actor": actor, "limit": limit, "now": now}))
 
 
-def reclaim_expired(*, actor: str, limit: int = 1000, now: datetime | None = None) -> list[Moved]:
-    """Take up to `limit` jobs from workers that let their lease run out."""
-    return _moved(
-        _run(RECLAIM_EXPIRED, {"actor": actor, "limit": limit, "now": now, "final": list(states.FINAL)})
-    )
+def reclaim_expired(
+    *, actor: str, limit: int = 1000, since: datetime | None = None, now: datetime | None = None
+) -> list[Moved]:
+    """Take up to `limit` jobs from workers that let their lease run out, since `since` where that is given."""
+    what = "went silent and lost its lease"
+    span = {"since": since, "until": now, "workers": None}
+    return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": now, "what": what} | span))
+
+
+def reclaim_from(*, actor: str, workers: Sequence[str], limit: int = 1000) -> list[Moved]:
+    """Take up to `limit` jobs from these workers, which are dead, before their leases run out."""
+    span = {"since": None, "until": datetime.max.replace(tzinfo=UTC), "workers": list(workers)}
+    return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": None, "what": "died"} | span))
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall()
 
@@ -312,6 +359,6 @@ def _moved(rows: Iterable[tuple[Any, ...]]) -> list[Moved]:
     return [Moved(*row) for row in rows]
 
 
-def _loaded(payload: Any) -> Any:
+def _loaded(value: Any) -> Any:
     # Django registers psycopg to hand jsonb over as text, for its own JSONField decoders.
-    return json.loads(payload) if isinstance(payload, str) else payload
+    return json.loads(value) if isinstance(value, str) else value

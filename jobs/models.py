@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from jobs import ordering, states
 from jobs.payloads import JOB_TYPES
+from jobs.transactions import CurrentTransaction
 from orgs.models import Organization, User
 from orgs.scoping import OrgManager
+
+DEFAULT_QUEUE = "default"
 
 
 class OrgModel(models.Model):
@@ -30,12 +35,28 @@ class OrgModel(models.Model):
         abstract = True
 
 
+class Flow(OrgModel):
+    """The jobs of one organisation, queue and type: what the claim takes from, in the order of rank."""
+
+    queue = models.CharField(max_length=60)
+    type = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "queue", "type"], name="flow_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.queue}, {self.type}"
+
+
 class Job(OrgModel):
     """One piece of work. `attempt` numbers its claims and is the fence: who finishes must still hold it."""
 
     was_created: bool = True  # set by services.submit: False when an idempotency key found an earlier job
 
-    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    # No index on user: each one costs every claim and finish a write, and only a user's removal would read it.
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="+", db_index=False)
+    queue = models.CharField(max_length=60, default=DEFAULT_QUEUE)
     name = models.CharField(max_length=200)
     type = models.CharField(max_length=20, choices=[(name, name) for name in JOB_TYPES])
     payload = models.JSONField()
@@ -62,6 +83,16 @@ class Job(OrgModel):
     cancel_requested = models.BooleanField(default=False)
     error_msg = models.TextField(default="")
     result: models.JSONField[Any, Any] = models.JSONField(null=True)
+    queued_xid = models.BigIntegerField(db_default=CurrentTransaction())  # the transaction that queued it
+    soft_timeout_s = models.FloatField(null=True)
+    memory_mb = models.IntegerField(null=True)
+    cpu_s = models.FloatField(null=True)
+    retry_policy: models.JSONField[Any, Any] = models.JSONField(null=True)
+    concurrency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULL: shares with nobody
+    tags = ArrayField(models.CharField(max_length=60), default=list, db_default=[])
+    replay_of = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="replays", db_index=False
+    )
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULL: none given, so not unique
     request_hash = models.CharField(max_length=64, default="")
 
@@ -85,24 +116,35 @@ class Job(OrgModel):
                 condition=Q(retry_count__gte=0, retry_count__lte=F("max_retries")),
                 name="job_retry_count_range",
             ),
-            models.UniqueConstraint(fields=["org", "idempotency_key"], name="job_idempotency_key_unique"),
+            models.UniqueConstraint(
+                fields=["org", "idempotency_key"],
+                name="job_idempotency_key_unique",
+                condition=Q(idempotency_key__isnull=False),
+            ),
         ]
         indexes = [
-            # claims.claim: the head of the queue.
-            models.Index(fields=["rank", "id"], name="job_head_of_queue", condition=Q(status=states.QUEUED)),
+            # claims.claim: the head of each flow, and what was queued since the last look.
+            models.Index(
+                fields=["flow", "rank", "id"], name="job_head_of_flow", condition=Q(status=states.QUEUED)
+            ),
+            models.Index(fields=["queued_xid"], name="job_arrivals", condition=Q(status=states.QUEUED)),
             # claims.promote_due.
             models.Index(fields=["run_at"], name="job_due", condition=Q(status=states.SCHEDULED)),
             # claims.reclaim_expired.
             models.Index(fields=["lease_expires_at"], name="job_leases", condition=Q(status=states.RUNNING)),
-            # selectors: a page of an organisation's jobs, newest first, all or of one status.
+            # selectors: a page of an organisation's jobs, newest first, all or of one status. Most jobs are
+            # done, so a page of those is read from the first of the two, and no finish has to write both.
+            # With lane and type the second also counts the unfinished ones without reading a job.
             models.Index(fields=["org", "-id"], name="job_of_org"),
-            models.Index(fields=["org", "status", "-id"], name="job_of_org_by_status"),
-            # collectors, queue depth: unfinished jobs only, however long the history.
             models.Index(
-                fields=["org", "status", "lane", "type"],
-                name="job_active",
-                condition=Q(status__in=states.ACTIVE),
+                fields=["org", "status", "-id"],
+                name="job_of_org_not_done",
+                include=["lane", "type"],
+                condition=~Q(status=states.DONE),
             ),
+            # selectors: jobs with a tag, and the replays of a job.
+            GinIndex(fields=["tags"], name="job_tags", condition=~Q(tags=[])),
+            models.Index(fields=["replay_of"], name="job_replays", condition=Q(replay_of__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -113,12 +155,28 @@ class Job(OrgModel):
         return self.status in states.FINAL
 
 
-class ExecutionLog(OrgModel):
+class WrittenByQueue(OrgModel):
+    """A row that only the queue's own statements write, with the job and org of the job that they move.
+
+    No foreign key in the database: its check would cost each of three rows per job as much as the row.
+    """
+
+    org = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+
+    class Meta:
+        abstract = True
+
+
+class ExecutionLog(WrittenByQueue):
     """One ended attempt. `final` marks the one that settled the job: at most one per job."""
 
     OUTCOMES = ("done", "failed", "timeout", "cancelled", "crashed", "lost")
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="executions")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="executions", db_index=False, db_constraint=False
+    )
     attempt = models.IntegerField()
     outcome = models.CharField(max_length=10, choices=[(name, name) for name in OUTCOMES])
     final = models.BooleanField(default=False)
@@ -153,10 +211,12 @@ class ExecutionLog(OrgModel):
         return f"attempt {self.attempt} of job {self.job_id}: {self.outcome}"
 
 
-class JobEvent(OrgModel):
+class JobEvent(WrittenByQueue):
     """One transition, written in the transaction that made it."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="events", db_index=False, db_constraint=False
+    )
     old_status = models.CharField(max_length=10, default="")
     new_status = models.CharField(max_length=10)
     reason = models.CharField(max_length=200)
@@ -170,12 +230,14 @@ class JobEvent(OrgModel):
         return f"job {self.job_id}: {self.old_status} -> {self.new_status}"
 
 
-class LogLine(OrgModel):
+class LogLine(WrittenByQueue):
     """One line of a job's output."""
 
     STREAMS = ("stdout", "stderr", "system")
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="lines")
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="lines", db_index=False, db_constraint=False
+    )
     attempt = models.IntegerField()
     seq = models.IntegerField()
     stream = models.CharField(max_length=10, choices=[(name, name) for name in STREAMS])
@@ -189,17 +251,81 @@ class LogLine(OrgModel):
         return self.text
 
 
+class Pause(models.Model):
+    """Flows that no worker may take from: those of this org, queue and type, each NULL standing for any."""
+
+    org = models.ForeignKey(Organization, null=True, on_delete=models.CASCADE, related_name="+")
+    queue = models.CharField(max_length=60, null=True)  # noqa: DJ001 - NULL: any
+    type = models.CharField(max_length=20, null=True)  # noqa: DJ001 - NULL: any
+    reason = models.CharField(max_length=200, default="")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "queue", "type"], name="pause_unique", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        parts = [f"{name} {value}" for name, value in (("queue", self.queue), ("type", self.type)) if value]
+        return "paused: " + (", ".join(parts) or "everything")
+
+
+class Replay(OrgModel):
+    """Dead letters being submitted again at a rate; the leader works it off in the order of job ids."""
+
+    ACTIVE, DONE, CANCELLED = "active", "done", "cancelled"
+
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    filter = models.JSONField(default=dict)
+    rate_per_s = models.FloatField()
+    status = models.CharField(max_length=10, default=ACTIVE)
+    last_job_id = models.BigIntegerField(default=0)
+    up_to_job_id = models.BigIntegerField()
+    replayed = models.IntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    advanced_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=("active", "done", "cancelled")), name="replay_status_known"
+            ),
+            models.CheckConstraint(condition=Q(rate_per_s__gt=0), name="replay_rate_positive"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="replay_active", condition=Q(status="active")),
+            models.Index(fields=["org", "-id"], name="replay_of_org"),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay {self.pk}: {self.status}, {self.replayed} jobs"
+
+
 class Worker(models.Model):
     """One start of one worker process; a restart is a new row."""
 
     ACTIVE, STOPPING, STOPPED, LOST = "active", "stopping", "stopped", "lost"
     STATUSES = (ACTIVE, STOPPING, STOPPED, LOST)
+    RUN, PAUSE, DRAIN = "run", "pause", "drain"
+    WANTED = (RUN, PAUSE, DRAIN)
 
     worker_id = models.CharField(max_length=64, primary_key=True)
     hostname = models.CharField(max_length=255)
     pid = models.IntegerField()
     status = models.CharField(max_length=10, choices=[(name, name) for name in STATUSES], default=ACTIVE)
     concurrency = models.IntegerField()
+    types = ArrayField(models.CharField(max_length=20), default=list, db_default=[])
+    queues = ArrayField(models.CharField(max_length=60), null=True)  # NULL: all
+    wanted = models.CharField(
+        max_length=10, choices=[(name, name) for name in WANTED], default=RUN, db_default=RUN
+    )
+    lock_key = models.BigIntegerField(null=True)  # of the advisory lock that its listening session holds
     running = models.IntegerField(default=0)
     jobs_processed = models.BigIntegerField(default=0)
     started_at = models.DateTimeField(db_default=Now())
@@ -210,7 +336,10 @@ class Worker(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=("active", "stopping", "stopped", "lost")), name="worker_status_known"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(wanted__in=("run", "pause", "drain")), name="worker_wanted_known"
+            ),
         ]
 
     def __str__(self) -> str:

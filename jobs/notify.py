@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 JOBS_CHANNEL = "smartqueue_jobs"
 CANCEL_CHANNEL = "smartqueue_cancel"
 LIVE_CHANNEL = "smartqueue_live"
+CONTROL_CHANNEL = "smartqueue_control"
 
 
 def cancel_requested(job_id: int) -> None:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from jobs import notify, ordering, prediction, states, submission
-from jobs.models import Job, JobEvent
+from jobs.models import Flow, Job, JobEvent
 from orgs import roles
 from orgs.exceptions import Conflict, Forbidden, InvalidInput
 from orgs.models import Organization, User
@@ -42,6 +42,7 @@ def submit(*, org: Organization, user: User | None, now: datetime | None = None,
     job = _new_job(org, user, wanted, now or timezone.now())
     try:
         with transaction.atomic():
+            job.flow, _ = Flow.objects.get_or_create(org=org, queue=job.queue, type=job.type)
             job.save(force_insert=True)
             _note(job, old="", reason="submitted", actor=_actor(user))
     except IntegrityError as error:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from orgs import roles
 
@@ -66,3 +67,22 @@ class User(AbstractUser):
     @property
     def is_platform_admin(self) -> bool:
         return self.role == roles.ADMIN
+
+
+class AuditEntry(models.Model):
+    """What a person did, to what, and when. Rows are only added; `orgs.audit` is the one writer."""
+
+    org = models.ForeignKey(Organization, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=60)
+    target = models.CharField(max_length=200, default="")
+    details = models.JSONField(default=dict)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["org", "-id"], name="auditentry_of_org")]
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.action} {self.target}".strip()

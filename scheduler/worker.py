@@ -196,14 +196,14 @@ class Worker:
             held = self._held
             status = "stopping" if self._stopping.is_set() else "active"
             try:
-                mine = await self._beat_database.call(
+                renewed = await self._beat_database.call(
                     claims.renew, worker_id=self.id, held=held, lease_s=settings.LEASE_S, status=status
                 )
             except DATABASE_AWAY as error:
                 logger.warning("action=heartbeat_missed worker=%s error=%s", self.id, str(error).strip())
                 pause_s = min(AWAY_S, pause_s)
             else:
-                self._compare(held, mine)
+                self._compare(held, renewed.mine)
             await asyncio.sleep(pause_s)
 
     @property

@@ -101,6 +101,8 @@ def _database(dsn: str) -> dict[str, Any]:
         "OPTIONS": {
             **options,
             "connect_timeout": options.get("connect_timeout", 5),
+            # A pooler hands statements to other sessions than those that prepared them.
+            "prepare_threshold": None if DATABASE_DIRECT_URL else 2,
             "pool": {"min_size": 1, "max_size": DB_POOL_MAX, "timeout": DB_POOL_TIMEOUT_S, "max_idle": 120},
         },
     }

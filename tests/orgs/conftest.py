@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.test import Client
 
-from jobs.models import ExecutionLog, Job
+from jobs.models import ExecutionLog, Flow, Job
 from orgs.models import Organization, User
 
 # Far from what the sequences give.
@@ -34,7 +34,9 @@ class World:
 
 
 def make_world(org: Organization, boss: User, first_id: int, word: str) -> World:
+    flow, _ = Flow.objects.get_or_create(org=org, queue="default", type="shell")
     job = Job.objects.create(
+        flow=flow,
         id=first_id, org=org, user=boss, name=f"{word}-job", type="shell", payload={"command": f"echo {word}"},
         status="queued", rank=1.0, max_retries=0, timeout_s=1,
     )  # fmt: skip

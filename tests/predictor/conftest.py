@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs import states
-from jobs.models import ExecutionLog, Job
+from jobs.models import ExecutionLog, Flow, Job
 from orgs.models import Organization
 from predictor.history import Run
 from predictor.models import ModelVersion
@@ -35,8 +35,10 @@ def log_runs(db: None) -> LogRuns:
 
 
 def _job_of(org: Organization, run: Run) -> Job:
+    flow, _ = Flow.objects.get_or_create(org=org, queue="default", type=run.job_type)
     return Job(
         org=org,
+        flow=flow,
         name=run.job_name,
         type=run.job_type,
         lane=run.lane,

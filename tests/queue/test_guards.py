@@ -27,13 +27,11 @@ class TestFinish:
         job.refresh_from_db()
         assert job.status == states.RUNNING
 
-    def test_handed_back_job_carries_no_error_and_is_not_counted(self, bob: User, submit: Submit) -> None:
-        worker_row()
+    def test_handed_back_job_carries_no_error(self, bob: User, submit: Submit) -> None:
         job = submit(bob)
         end(claim()[0], "released", error="stopped")
         job.refresh_from_db()
         assert (job.status, job.error_msg, job.retry_count) == (states.QUEUED, "", 0)
-        assert Worker.objects.get().jobs_processed == 0
 
     def test_handed_back_job_that_was_to_be_cancelled_is_cancelled(self, bob: User, submit: Submit) -> None:
         job = submit(bob)
@@ -89,7 +87,7 @@ class TestLeases:
         job = submit(bob)
         claim()
         Job.objects.update(lease_expires_at=LONG_AGO)
-        assert claims.renew(worker_id="w1", held=[(job.pk, 2)], lease_s=30) == {}
+        assert claims.renew(worker_id="w1", held=[(job.pk, 2)], lease_s=30).mine == {}
         job.refresh_from_db()
         assert job.lease_expires_at == LONG_AGO
 
@@ -97,7 +95,7 @@ class TestLeases:
         job = submit(bob)
         claim("w2")
         Job.objects.update(lease_expires_at=LONG_AGO)
-        assert claims.renew(worker_id="w1", held=[(job.pk, 1)], lease_s=30) == {}
+        assert claims.renew(worker_id="w1", held=[(job.pk, 1)], lease_s=30).mine == {}
         job.refresh_from_db()
         assert job.lease_expires_at == LONG_AGO
 
@@ -136,7 +134,7 @@ class TestHeldLocks:
         with transaction.atomic():
             Job.objects.select_for_update().get(pk=stuck.pk)
             renewal = InThread(lambda: claims.renew(worker_id="w1", held=held, lease_s=30))
-            assert renewal.answer() == {(stuck.pk, 1): False, (free.pk, 1): False}
+            assert renewal.answer().mine == {(stuck.pk, 1): False, (free.pk, 1): False}
         renewed = Job.objects.filter(lease_expires_at__gt=LONG_AGO)
         assert list(renewed.values_list("pk", flat=True)) == [free.pk]
 
