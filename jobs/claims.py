@@ -47,7 +47,8 @@ WITH known AS MATERIALIZED (
             ORDER BY rank, id LIMIT 1
         ) head
 ), open AS MATERIALIZED (
-    SELECT alive.flow_id, alive.floor FROM alive JOIN jobs_flow flow ON flow.id = alive.flow_id
+    SELECT alive.flow_id, alive.floor
+    FROM alive, LATERAL (SELECT org_id, queue, type FROM jobs_flow WHERE id = alive.flow_id LIMIT 1) flow
     WHERE flow.type = ANY(%(types)s::text[])
         AND (%(queues)s::text[] IS NULL OR flow.queue = ANY(%(queues)s::text[]))
         AND NOT EXISTS (

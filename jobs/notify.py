@@ -1,7 +1,8 @@
 """Wake-ups through PostgreSQL's NOTIFY: hints only, the rows are the truth and polling finds them too.
 
-Sent after commit, so that a rolled back transaction wakes nobody and the commit that others wait
-for does not take the notification lock.
+Sent after commit, so that a rolled back transaction wakes nobody and the commit that others wait for does
+not take the notification lock; in a transaction of their own that does not wait for the disk. The
+first of a kind goes at once, those that follow within its window together.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 
 from django.db import connection, transaction
 
+from jobs.coalescing import Coalescer, Message
 from jobs.database import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
@@ -20,32 +22,48 @@ CANCEL_CHANNEL = "smartqueue_cancel"
 LIVE_CHANNEL = "smartqueue_live"
 CONTROL_CHANNEL = "smartqueue_control"
 
+WINDOWS_S = {JOBS_CHANNEL: 0.01, LIVE_CHANNEL: 0.1}
+
+NOTIFY = """
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, payload)
+FROM unnest(%s::text[], %s::text[]) AS message(channel, payload)
+"""
+
 
 def cancel_requested(job_id: int) -> None:
-    transaction.on_commit(lambda: _send([(CANCEL_CHANNEL, str(job_id))]))
+    transaction.on_commit(lambda: _coalescer.offer([(CANCEL_CHANNEL, str(job_id))]))
+
+
+def control_changed(worker_id: str = "") -> None:
+    """What a worker may take has changed: of this one, or with no id of all of them."""
+    transaction.on_commit(lambda: _coalescer.offer([(CONTROL_CHANNEL, worker_id)]))
+
+
+def everybody_changed() -> None:
+    """What the pages of all organisations show has changed."""
+    transaction.on_commit(lambda: _coalescer.offer([(LIVE_CHANNEL, "")]))
 
 
 def changed(org_ids: Iterable[int], *, ready: bool = False) -> None:
     """What pages of these organisations show has changed; `ready`: and there is something to claim."""
-    messages = [(LIVE_CHANNEL, str(org_id)) for org_id in sorted(set(org_ids))]
-    if ready:
-        messages.append((JOBS_CHANNEL, ""))
+    messages = [(JOBS_CHANNEL, "")] if ready else []
+    messages += [(LIVE_CHANNEL, str(org_id)) for org_id in sorted(set(org_ids))]
     if messages:
-        transaction.on_commit(lambda: _send(messages))
+        transaction.on_commit(lambda: _coalescer.offer(messages))
 
 
-def _send(messages: list[tuple[str, str]]) -> None:
+def _send(messages: list[Message]) -> None:
     """What it tells of is committed already: a hint that cannot be given is no failure of the caller."""
+    own_thread = not connection.in_atomic_block and connection.connection is None
     try:
-        _notify(messages)
+        with connection.cursor() as cursor:
+            cursor.execute(NOTIFY, [[name for name, _ in messages], [payload for _, payload in messages]])
     except DATABASE_AWAY as error:
         connection.close()
         logger.warning("action=hint_lost error=%s", str(error).strip())
+    else:
+        if own_thread:
+            connection.close()
 
 
-def _notify(messages: list[tuple[str, str]]) -> None:
-    channels, payloads = [name for name, _ in messages], [payload for _, payload in messages]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_notify(c, p) FROM unnest(%s::text[], %s::text[]) AS t(c, p)", [channels, payloads]
-        )
+_coalescer = Coalescer(_send, WINDOWS_S)
