@@ -15,12 +15,12 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Self, TypeVar
 
-from jobs.executors import outcomes
-from jobs.executors.base import Outcome
+from jobs.executors import guard, outcomes
+from jobs.executors.base import JobSpec, Outcome
 from jobs.executors.outcomes import Fields
 from jobs.executors.output import OnLine, OutputLines, PipeReader
 
-KILL_GRACE_S = 2.0
+KILL_GRACE_S = 1.2  # the promise is that a cancelled job is gone within 2 s
 START_LIMIT_S = 60.0  # the first job of a heavy type waits for imports, on a busy machine for long
 
 _GONE_S = 5.0
@@ -75,19 +75,29 @@ class Attempt:
                 return True
         return False
 
-    async def follow(self) -> Fields:
+    async def follow(self, spec: JobSpec) -> Fields:
         """Wait for the job's outcome, or for its end without one; as fields of an Outcome."""
         async for message in self._messages():
             match message:
                 case {"outcome": report}:
                     return outcomes.reported(report)
+                case {"over": "memory"}:
+                    return outcomes.over_memory(spec.memory_mb)
+                case {"over": "cpu"}:
+                    return outcomes.over_cpu(spec.cpu_s)
                 case {"exit": int(code)}:
-                    return outcomes.crashed(code)
+                    killed_at_limit = spec.cpu_s is not None and code == -signal.SIGXCPU
+                    return outcomes.over_cpu(spec.cpu_s) if killed_at_limit else outcomes.crashed(code)
         return outcomes.crashed(None)
 
     def terminate(self) -> None:
         """Ask every process of the job to end."""
-        self._writer.write(b"T")
+        self._writer.write(guard.END_SOON)
+
+    def tell(self, spec: JobSpec) -> None:
+        """Let the job know that its soft limit is reached: `python` by an exception, others by SIGTERM."""
+        self._lines.note(f"The soft limit of {spec.soft_timeout_s:g} seconds is reached: the job was told.")
+        self._writer.write(guard.TELL if spec.type == "python" else guard.END_SOON)
 
     def kill(self) -> None:
         """Kill every process of the job: the guard does that when it hears nothing more."""
@@ -147,7 +157,7 @@ async def until_the_start(attempt: Attempt, stop: asyncio.Event) -> None:
         raise OSError("It could not be started.")
 
 
-async def until_the_end(attempt: Attempt, timeout_s: float, stop: asyncio.Event) -> Outcome:
+async def until_the_end(attempt: Attempt, spec: JobSpec, stop: asyncio.Event) -> Outcome:
     """Wait for the end of the job, of its time, or for `stop`; whichever is first decides the outcome.
 
     To be called when the job has just started, or `stop` is set.
@@ -155,13 +165,35 @@ async def until_the_end(attempt: Attempt, timeout_s: float, stop: asyncio.Event)
     if not attempt.started:
         return Outcome(runtime_ms=0.0, **outcomes.cancelled())
     started = time.perf_counter()
-    fields = await _unless_stopped(attempt.follow(), stop, timeout_s)
+    fields = await _within_limits(attempt, spec, stop)
     if fields is None:
-        fields = outcomes.cancelled() if stop.is_set() else outcomes.timed_out(timeout_s)
+        fields = outcomes.cancelled() if stop.is_set() else outcomes.timed_out(spec.timeout_s)
         attempt.terminate()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(attempt.follow(), KILL_GRACE_S)
+            await asyncio.wait_for(attempt.follow(spec), KILL_GRACE_S)
     return Outcome(runtime_ms=(time.perf_counter() - started) * 1000, **fields)
+
+
+async def _within_limits(attempt: Attempt, spec: JobSpec, stop: asyncio.Event) -> Fields | None:
+    """How the job ended; None when its time is over, or `stop` set, before. Tells it at its soft limit."""
+    soft_s = spec.timeout_s if spec.soft_timeout_s is None else min(spec.soft_timeout_s, spec.timeout_s)
+    fields = await _unless_stopped(attempt.follow(spec), stop, soft_s)
+    if fields is not None or stop.is_set() or soft_s == spec.timeout_s:
+        return fields
+    attempt.tell(spec)
+    fields = await _unless_stopped(attempt.follow(spec), stop, spec.timeout_s - soft_s)
+    return None if fields is None else _ended_as_told(fields, spec)
+
+
+def _ended_as_told(fields: Fields, spec: JobSpec) -> Fields:
+    """What SIGTERM made of a command or of an executor is a timeout; a function says itself how it ended."""
+    if (
+        spec.type == "python"
+        or fields["status"] not in ("failed", "crashed")
+        or not fields.get("retryable", True)
+    ):
+        return fields
+    return outcomes.soft_timed_out(spec.soft_timeout_s, fields["error"])
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event, timeout_s: float) -> T | None:

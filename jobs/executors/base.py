@@ -14,12 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Status = Literal["done", "failed", "timeout", "cancelled", "crashed"]
+MAX_DELAY_S = 86_400.0
+
+Status = Literal["done", "failed", "timeout", "cancelled", "crashed", "snoozed"]
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One attempt of one job. `idempotency_id` is the same for every attempt of the job."""
+    """One attempt of one job. `idempotency_id` is the same for every attempt of the job.
+
+    The limits hold for all processes of the attempt together: `memory_mb` MiB of memory at one time,
+    `cpu_s` seconds of processor time. At `soft_timeout_s`, less than `timeout_s`, the job is told.
+    """
 
     id: int
     org_id: int
@@ -29,6 +35,9 @@ class JobSpec:
     payload: dict[str, Any]
     timeout_s: float
     idempotency_id: str
+    soft_timeout_s: float | None = None
+    memory_mb: int | None = None
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Outcome:
 
     `runtime_ms` runs from the start of the job's process to its end; 0 when it was stopped before it
     started. `result` is a JSON value, set when the status is "done". `retryable` is False where another
-    attempt would fail the same way. `retry_after_s` is from 0 to 86400. Every text can be stored.
+    attempt would fail the same way; `error` says so. "snoozed" is no failure: the job runs again after
+    `retry_after_s`, from 0 to 86400, which is set then. Every text can be stored.
     """
 
     status: Status
@@ -64,7 +74,31 @@ class PermanentError(JobError):
     retryable = False
 
 
+class Snooze(Exception):
+    """Not now: run the job again in `delay_s` seconds, at most a day, at no cost in retries."""
+
+    def __init__(self, delay_s: float) -> None:
+        if isinstance(delay_s, bool) or not isinstance(delay_s, int | float):
+            raise TypeError(f"Snooze: expected a number of seconds, not {type(delay_s).__name__}.")
+        if not 0 <= delay_s <= MAX_DELAY_S:
+            raise ValueError(f"Snooze: expected from 0 to {MAX_DELAY_S:g} seconds.")
+        super().__init__(f"Again in {delay_s:g} seconds.")
+        self.delay_s = float(delay_s)
+
+
+class SoftTimeout(BaseException):
+    """The job's soft limit is reached. A function may catch it, clean up, and return.
+
+    No Exception, so that a function which logs and goes on after any error still ends.
+    """
+
+
 Executor = Callable[[JobSpec], Any]
+
+
+def idempotency_id(org_id: int, job_id: int) -> str:
+    """The name under which every attempt of this job is known outside, as to the receiver of an http job."""
+    return f"smartqueue-{org_id}-{job_id}"
 
 
 def say(text: str) -> None:

@@ -7,6 +7,7 @@ whatever happens. Called by `guard`; `perform` also by tests.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,21 +18,24 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, TextIO
 
 from jobs import functions
-from jobs.executors import jsonvalue, outcomes
-from jobs.executors.base import EXECUTORS, JobError, JobSpec, PermanentError
+from jobs.executors import jsonvalue, outcomes, soft, usage
+from jobs.executors.base import EXECUTORS, JobError, JobSpec, PermanentError, Snooze, SoftTimeout
 
 Fields = dict[str, Any]
 
 
-def live(worker: socket.socket, request: bytes, stdout: int, stderr: int) -> NoReturn:
-    """The whole life of the process. `request` is one line of JSON: spec, environment, folder, modules."""
+def live(worker: socket.socket, order: Fields, stdout: int, stderr: int) -> NoReturn:
+    """The whole life of the process. The order says: spec, environment, folder, modules."""
     code = 1
     try:
         os.setsid()
+        spec = JobSpec(**order["spec"])
+        if _is_told_by_signal(spec):
+            soft.hold()
         send(worker, {"job": os.getpid()})
-        order = json.loads(request)
         _settle(order, stdout, stderr)
-        outcome = perform(JobSpec(**order["spec"]), order["modules"])
+        usage.limit_this_process(spec.memory_mb, spec.cpu_s)
+        outcome = perform(spec, order["modules"])
         sys.stdout.flush()
         sys.stderr.flush()
         send(worker, {"outcome": outcome})
@@ -48,12 +52,26 @@ def perform(spec: JobSpec, modules: Sequence[str] = ()) -> Fields:
     """Run the executor here and now; the outcome as fields of `base.Outcome`, whatever happens."""
     try:
         functions.load(modules)
-        return {"status": "done", "result": _storable(EXECUTORS[spec.type](spec))}
+        with soft.delivered() if _is_told_by_signal(spec) else contextlib.nullcontext():
+            result = EXECUTORS[spec.type](spec)
+        return {"status": "done", "result": _storable(result)}
     except JobError as error:
         return outcomes.failed(str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
+    except Snooze as snooze:
+        return outcomes.snoozed(snooze.delay_s)
+    except SoftTimeout:
+        traceback.print_exc()
+        return outcomes.soft_timed_out(spec.soft_timeout_s)
     except BaseException as error:
         traceback.print_exc()
+        if isinstance(error, MemoryError) and spec.memory_mb is not None:
+            return outcomes.over_memory(spec.memory_mb)
         return outcomes.failed(f"{type(error).__name__}: {error}", retryable=True)
+
+
+def _is_told_by_signal(spec: JobSpec) -> bool:
+    """Other types are sent SIGTERM at their soft limit."""
+    return spec.type == "python" and spec.soft_timeout_s is not None
 
 
 def send(worker: socket.socket, message: Fields) -> None:

@@ -38,6 +38,15 @@ def command_environment(spec: JobSpec, folder: Path, inherited: Mapping[str, str
     }
 
 
+def kept_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What light functions see: the worker's environment without the database and without SmartQueue's settings."""
+    return {
+        name: value
+        for name, value in inherited.items()
+        if name != "DATABASE_URL" and not name.startswith(("SMARTQUEUE_", "PG"))
+    }
+
+
 def fork_server_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """What the interpreter needs to start and to find the same modules, and no secrets.
 

@@ -20,6 +20,7 @@ import duckdb
 
 from jobs.executors import jsonvalue, tables
 from jobs.executors.base import JobSpec, PermanentError, say
+from jobs.executors.payload import checked
 from jobs.payloads import EtlPayload
 
 MAX_ROWS_BYTES = 192 * 1024
@@ -37,10 +38,10 @@ def execute(spec: JobSpec) -> dict[str, Any]:
     json: "rows", a list of lists in the order of the columns. csv: "csv", text with a header line.
     parquet: "parquet", the file in base64, with "bytes" and "sha256" of the file.
     """
-    payload = EtlPayload.model_validate(spec.payload)
+    payload = checked(EtlPayload, spec.payload)
     started = time.perf_counter()
     file = Path.cwd() / "result.parquet"
-    with tables.open_database() as database:
+    with tables.open_database(spec.memory_mb) as database:
         for name, source in payload.inputs.items():
             tables.load(database, name, source)
         tables.lock(database, writable=file)

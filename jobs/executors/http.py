@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 
 from jobs.executors import jsonvalue
-from jobs.executors.base import JobError, JobSpec, PermanentError, say
+from jobs.executors.base import MAX_DELAY_S, JobError, JobSpec, PermanentError, say
+from jobs.executors.payload import checked
 from jobs.payloads import HttpPayload
 
 KEPT_BODY_BYTES = 64 * 1024
@@ -32,7 +33,6 @@ KEPT_HEADERS = (
     "retry-after",
     "server",
 )
-MAX_RETRY_AFTER_S = 24 * 3600.0
 
 # Made once and inherited by forks: loading the certificates takes longer than most requests.
 _TLS = httpx.create_ssl_context()
@@ -42,7 +42,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 def execute(spec: JobSpec) -> dict[str, Any]:
     """Send the request; {"status", "headers", "elapsed_ms", "truncated", "json" or "body"}."""
-    payload = HttpPayload.model_validate(spec.payload)
+    payload = checked(HttpPayload, spec.payload)
     started = time.perf_counter()
     with (
         connection_errors(payload.url),
@@ -148,9 +148,9 @@ def _text(response: httpx.Response, content: bytes) -> str:
 def _retry_after(value: str) -> float | None:
     """Seconds to wait, from either form of the header; None when it says nothing usable."""
     if value.strip().isdecimal():
-        return min(float(value), MAX_RETRY_AFTER_S)
+        return min(float(value), MAX_DELAY_S)
     try:
         wait = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError):
         return None
-    return min(max(wait, 0.0), MAX_RETRY_AFTER_S)
+    return min(max(wait, 0.0), MAX_DELAY_S)

@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from jobs.executors import datasets, estimators, tables
 from jobs.executors.base import JobSpec, PermanentError, say
+from jobs.executors.payload import checked
 from jobs.payloads import MlPayload, Source
 
 MAX_CATEGORIES = 50  # of one text column; the rarest share one
@@ -34,10 +35,10 @@ def execute(spec: JobSpec) -> dict[str, Any]:
     task is classification (scores: accuracy, f1_macro) or regression (r2, mae, rmse). features holds the
     first 200 names of columns.
     """
-    payload = MlPayload.model_validate(spec.payload)
+    payload = checked(MlPayload, spec.payload)
     estimator = estimators.make(payload.estimator, payload.params)
     regression = payload.estimator in estimators.REGRESSORS
-    columns = _load(payload.source)
+    columns = _load(payload.source, spec.memory_mb)
     target = _target(columns, payload.target, regression)
     features = [name for name in columns if name != payload.target]
     say(f"{len(target):,} rows, {len(features):,} features")
@@ -57,11 +58,11 @@ def execute(spec: JobSpec) -> dict[str, Any]:
     }
 
 
-def _load(source: Source) -> dict[str, Array]:
+def _load(source: Source, memory_mb: int | None) -> dict[str, Array]:
     """The columns by name: text as objects, missing as None; numbers as float64, missing as NaN."""
     if source.dataset is not None:
         return datasets.load(source.dataset)
-    with tables.open_database() as database:
+    with tables.open_database(memory_mb) as database:
         tables.load(database, "data", source)
         found = database.execute("SELECT * FROM data").fetchnumpy()
     return {name: _plain(name, column) for name, column in found.items()}

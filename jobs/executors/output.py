@@ -47,6 +47,10 @@ class OutputLines:
         if self._bytes > MAX_BYTES:
             self._drop_the_rest()
 
+    def note(self, text: str) -> None:
+        """A line of our own, also where the job's own are dropped."""
+        self._on_line("system", text)
+
     def finish(self) -> None:
         """Nothing more comes: a last line without an end counts as well."""
         for stream, rest in self._partial.items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -30,7 +31,10 @@ from jobs.executors.base import JobSpec, Outcome
 from jobs.executors.environment import fork_server_environment, job_environment
 from jobs.executors.output import OnLine
 
+NO_ROOM_S = 30.0
+
 _CLOSE_S = 10.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 # A fork server each, started when it is first needed: what these import takes a job up to seconds, and
 # makes each fork dearer by milliseconds, which the small jobs should not pay for.
@@ -65,10 +69,16 @@ class JobProcesses:
 
         `on_line(stream, text)` gets each line of output as it comes; stream is stdout, stderr or system.
         Setting `stop` ends the job (SIGTERM to its group, SIGKILL soon after) as "cancelled". Raises
-        CannotStart, and that only, when no process can be started here.
+        CannotStart, and that only, when no process can be started here; where only the disk is full the
+        job is put off as "snoozed".
         """
-        with _starting():
+        try:
             folder = self._new_folder()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise _cannot_start(error) from error
+            on_line("system", f"No room for the working folder: {error.strerror}. Again in {NO_ROOM_S:g} s.")
+            return Outcome("snoozed", 0.0, retry_after_s=NO_ROOM_S)
         try:
             try:
                 return await self._run(spec, folder, on_line, stop)
@@ -76,6 +86,15 @@ class JobProcesses:
                 return await self._run(spec, folder, on_line, stop)
         finally:
             await _remove(folder)
+
+    def fork_kept(self, descriptors: list[int]) -> Path:
+        """Have a guard forked for a kept process (see kept_process), and a folder made for it.
+
+        The descriptors are its control socket, its data socket and its board; they are closed here. Raises CannotStart.
+        """
+        with _starting():
+            self._fork("kept", descriptors)
+            return self._new_folder()
 
     def close(self) -> None:
         """Kill the jobs that still run, end the fork servers, remove all working folders."""
@@ -94,7 +113,7 @@ class JobProcesses:
                 self._fork(spec.type, descriptors)
                 attempt.send(_order(spec, folder))
                 await until_the_start(attempt, stop)
-            return await until_the_end(attempt, spec.timeout_s, stop)
+            return await until_the_end(attempt, spec, stop)
         finally:
             await attempt.close()
             self._running.discard(attempt)
@@ -173,7 +192,11 @@ def _starting() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotStart(f"No process can be started for a job: {error}") from error
+        raise _cannot_start(error) from error
+
+
+def _cannot_start(error: OSError) -> CannotStart:
+    return CannotStart(f"No process can be started for a job: {error}")
 
 
 def _order(spec: JobSpec, folder: Path) -> bytes:

@@ -19,4 +19,9 @@ def execute(spec: JobSpec) -> Any:
         functions.check_arguments(name, args, kwargs)
     except (functions.UnknownFunction, TypeError) as error:
         raise PermanentError(str(error)) from None
-    return functions.get(name)(*args, **kwargs)
+    result = functions.get(name)(*args, **kwargs)
+    if functions.is_coroutine(name):
+        import asyncio
+
+        return asyncio.run(result)
+    return result

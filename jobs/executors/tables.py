@@ -8,17 +8,22 @@ one is used.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from jobs.executors.base import PermanentError, say
+from jobs.executors.base import JobError, PermanentError, say
 from jobs.payloads import Source
 
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT_MB = 1000
+LEAST_MEMORY_MB = 64  # with less, not even a small table can be made
+
+_DISK_FULL = os.strerror(errno.ENOSPC)
 
 _READERS = {
     "csv": "read_csv(?)",
@@ -28,14 +33,15 @@ _READERS = {
 
 
 @contextmanager
-def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
+def open_database(memory_mb: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A new database in memory, on one thread, that spills into the working folder when memory is short.
 
-    Errors of DuckDB come out as PermanentError: the same SQL on the same rows fails again.
+    It takes about half of the `memory_mb` of the job. Errors of DuckDB come out as PermanentError: the same
+    SQL on the same rows fails again. Only a full disk may have room later.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,
-        "memory_limit": MEMORY_LIMIT,
+        "memory_limit": f"{_share_mb(memory_mb)}MB",
         "temp_directory": str(Path.cwd() / "spill"),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
@@ -45,7 +51,15 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(":memory:", config=settings) as database:
             yield database
     except duckdb.Error as error:
+        if _DISK_FULL in str(error):
+            raise JobError(f"DuckDB: {error}") from error
         raise PermanentError(f"DuckDB: {error}") from error
+
+
+def _share_mb(memory_mb: int | None) -> int:
+    if memory_mb is None:
+        return MEMORY_LIMIT_MB
+    return min(MEMORY_LIMIT_MB, max(LEAST_MEMORY_MB, memory_mb // 2))
 
 
 def lock(database: duckdb.DuckDBPyConnection, writable: Path) -> None:

@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jobs.executors.base import JobError, PermanentError
-from jobs.functions import register
+from jobs.functions import JobError, PermanentError, Snooze, SoftTimeout, register
 
 MODULE = __name__
 
@@ -139,4 +138,88 @@ def leave_a_daemon() -> int:
 @register("t.wait_with_output")
 def wait_with_output() -> None:
     sys.stdout.write("waiting\n")
+    time.sleep(1000)
+
+
+@register("t.take_memory")
+def take_memory(mib: int, seconds: float) -> int:
+    """Touch this much memory, a little at a time, and keep it for a while."""
+    kept = [bytearray(os.urandom(1024)) * 1024 for _ in range(mib)]
+    time.sleep(seconds)
+    return len(kept)
+
+
+@register("t.take_memory_at_once")
+def take_memory_at_once(mib: int) -> int:
+    return len(b"x" * (mib * 1024 * 1024))
+
+
+@register("t.share_memory")
+def share_memory(mib: int, forks: int) -> None:
+    """Several processes that all see the same memory."""
+    kept = bytearray(os.urandom(1024)) * 1024 * mib
+    for _ in range(forks):
+        if os.fork() == 0:
+            time.sleep(1000)
+    time.sleep(0.6)
+    del kept
+
+
+@register("t.burn")
+def burn(forks: int = 0) -> None:
+    """Compute for ever, in this process and in others that left the group."""
+    for _ in range(forks):
+        if os.fork() == 0:
+            os.setsid()
+            break
+    while True:
+        pass
+
+
+@register("t.burn_in_turns")
+def burn_in_turns() -> None:
+    """One short process after the other."""
+    while True:
+        subprocess.run([sys.executable, "-c", "sum(range(1_000_000))"], check=True)
+
+
+@register("t.clean_up")
+def clean_up() -> str:
+    try:
+        time.sleep(1000)
+    except SoftTimeout:
+        return "cleaned up"
+    return "slept"
+
+
+@register("t.do_not_listen")
+def do_not_listen() -> None:
+    while True:
+        with contextlib.suppress(SoftTimeout):
+            time.sleep(1000)
+
+
+@register("t.log_and_go_on")
+def log_and_go_on() -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(1000)
+
+
+@register("t.snooze")
+def snooze(delay_s: float) -> None:
+    raise Snooze(delay_s)
+
+
+@register("t.fill_the_disk")
+def fill_the_disk() -> None:
+    Path("/dev/full").write_text("x")
+
+
+@register("t.spread")
+def spread() -> None:
+    """Processes in sessions of their own, three deep, none of which listens to SIGTERM."""
+    script = 'trap \'\' TERM HUP; echo $$; [ $1 = 0 ] || setsid sh -c "$0" "$0" $(($1 - 1)) & sleep 1000 & wait; wait'
+    subprocess.Popen(["sh", "-c", script, script, "3"], start_new_session=True)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(1000)

@@ -223,7 +223,7 @@ def test_columns_of_one_name() -> None:
 
 
 def test_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MEMORY_LIMIT", "50MB")
+    monkeypatch.setattr(tables, "MEMORY_LIMIT_MB", 50)
     assert "Out of Memory" in refuse("SELECT list(i) FROM range(100000000) t(i)")
 
 

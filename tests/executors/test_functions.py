@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from jobs.executors.base import JobError
 @pytest.fixture(autouse=True)
 def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(functions, "_functions", dict(functions._functions))
+    monkeypatch.setattr(functions, "_light", set(functions._light))
+    monkeypatch.setattr(functions, "_coroutines", set(functions._coroutines))
     monkeypatch.setattr(functions, "_loaded", list(functions._loaded))
 
 
@@ -25,7 +28,7 @@ def test_the_built_in_ones() -> None:
     assert functions.get("noop")() is None
     assert functions.get("echo")(1, a=2) == {"args": [1], "kwargs": {"a": 2}}
     assert functions.get("add")(1, 2) == 3
-    assert functions.get("sleep")(0) == 0
+    assert asyncio.run(functions.get("sleep")(0)) == 0
     with pytest.raises(JobError, match="boo"):
         functions.get("fail")("boo")
 
@@ -48,11 +51,22 @@ def test_a_name_is_given_once() -> None:
         functions.register("noop")(lambda: None)
 
 
-def test_coroutine_functions_are_refused() -> None:
+def test_which_functions_are_light() -> None:
+    @functions.register("t.later")
     async def later() -> None: ...
 
-    with pytest.raises(TypeError, match="coroutine"):
-        functions.register(later)
+    @functions.register("t.quick", isolated=False)
+    def quick() -> None: ...
+
+    @functions.register("t.heavy")
+    def heavy() -> None: ...
+
+    assert [functions.is_light(f"t.{name}") for name in ("later", "quick", "heavy")] == [True, True, False]
+    assert [functions.is_coroutine(f"t.{name}") for name in ("later", "quick", "none")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_an_unknown_name_says_how_to_register() -> None:

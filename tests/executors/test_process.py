@@ -14,6 +14,7 @@ from jobs.executors import attempt, outcomes, process
 from jobs.executors.base import Outcome
 from jobs.executors.output import DROPPED, MAX_LINES
 from jobs.executors.process import CannotStart, ForkServer, JobProcesses
+from tests.executors import light_functions
 from tests.executors.conftest import Runner, all_gone, make_spec
 from tests.waiting import wait_until
 
@@ -50,7 +51,7 @@ async def test_errors_of_functions(runner: Runner) -> None:
     later = await runner.call("t.raise_later", "90")
     assert (later.error, later.retryable, later.retry_after_s) == ("try later", True, 90)
     never = await runner.call("t.raise_for_good")
-    assert (never.error, never.retryable, runner.lines) == ("never", False, [])
+    assert (never.error, never.retryable, runner.lines) == ("never" + outcomes.NOT_RETRIED, False, [])
     assert "lambda" in (await runner.call("fail", "a\x00 lambda")).error
 
 
@@ -395,3 +396,12 @@ async def test_closing_kills_what_still_runs() -> None:
     all_gone(int(pid))
     assert not Path(folder).parent.exists()
     assert (await job).status == "crashed"
+
+
+async def test_a_coroutine_function_and_about_work_in_a_process_of_its_own_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    light_functions.load(monkeypatch)
+    with JobProcesses() as processes:
+        outcome = await Runner(processes).call("light.about")
+    assert outcome.result == [7, 2, "idem-7"]

@@ -80,3 +80,25 @@ def test_an_interrupt_of_the_workers_group_does_not_reach_its_jobs(tmp_path: Pat
         os.killpg(process.pid, signal.SIGINT)
         gate.write_text("open\n")
         assert [next_line(process), next_line(process)] == ["open", "end"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs")
+def test_no_room_for_a_working_folder_puts_the_job_off(tmp_path: Path) -> None:
+    """A file system with room for the folder of the worker and for nothing else."""
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs a mount namespace")
+    worker = [
+        sys.executable,
+        "-m",
+        "tests.executors.lonely_worker",
+        "python",
+        json.dumps({"function": "noop"}),
+    ]
+    script = 'mount -t tmpfs -o nr_inodes=2 none "$0"; exec "$@"'
+    result = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, str(tmp_path), *worker],
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.stdout == (
+        "No room for the working folder: No space left on device. Again in 30 s.\nsnoozed\n"
+    )
