@@ -4,22 +4,61 @@ A module registers its own with `@register` and is named in SMARTQUEUE_FUNCTIONS
 submits or runs jobs calls `load` with those names once. Functions get and return plain JSON values.
 They run in a process of their own, in an empty working folder, with the worker's environment; one that
 needs Django calls `django.setup()` itself. No Django here.
+
+Light functions are the exception: coroutine functions, and those registered with `isolated=False`. They
+run in one process that a worker keeps for all of them (see `jobs.executors.kept`), without the names of
+SmartQueue and its database in their environment. A plain one holds up the others while it runs.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-import time
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from jobs.executors.base import JobError
+from jobs.executors.base import JobError, PermanentError, Snooze, SoftTimeout
+from jobs.executors.kept_wire import current
+
+__all__ = [
+    "About",
+    "JobError",
+    "LoadError",
+    "PermanentError",
+    "Snooze",
+    "SoftTimeout",
+    "UnknownFunction",
+    "about",
+    "check_arguments",
+    "echo",
+    "get",
+    "is_coroutine",
+    "is_light",
+    "load",
+    "loaded",
+    "names",
+    "noop",
+    "register",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _functions: dict[str, Callable[..., Any]] = {}
+_light: set[str] = set()
+_coroutines: set[str] = set()
 _loaded: list[str] = []
+
+
+@dataclass(frozen=True)
+class About:
+    """`idempotency_id` is the same for every attempt of a job."""
+
+    job_id: int
+    attempt: int
+    idempotency_id: str
 
 
 class UnknownFunction(LookupError):
@@ -37,17 +76,18 @@ class LoadError(ImportError):
 
 
 @overload
-def register(name: Function) -> Function: ...
+def register(name: Function, /) -> Function: ...
 @overload
-def register(name: str | None = None) -> Callable[[Function], Function]: ...
-def register(name: Any = None) -> Any:
+def register(name: str | None = None, *, isolated: bool = True) -> Callable[[Function], Function]: ...
+def register(name: Any = None, *, isolated: bool = True) -> Any:
     """Decorator: let `python` jobs call this function, under its own name or under the one given.
 
-    Raises ValueError when another function has the name already, TypeError for a coroutine function.
+    `isolated=False` makes it light: for functions that end within milliseconds. A coroutine function is
+    always light. Raises ValueError when another function has the name already.
     """
     if callable(name):
-        return _add(name.__name__, name)
-    return lambda function: _add(name or function.__name__, function)
+        return _add(name.__name__, name, isolated)
+    return lambda function: _add(name or function.__name__, function, isolated)
 
 
 def get(name: str) -> Callable[..., Any]:
@@ -58,6 +98,27 @@ def get(name: str) -> Callable[..., Any]:
         raise UnknownFunction(name) from None
 
 
+def is_light(name: str) -> bool:
+    """Whether the function runs in the process that a worker keeps, not in one of its own."""
+    return name in _light
+
+
+def is_coroutine(name: str) -> bool:
+    """Whether a function of this name is registered and is a coroutine function."""
+    return name in _coroutines
+
+
+def about() -> About:
+    """The job that the calling function runs for; raises LookupError where there is none."""
+    if (call := current.get()) is not None:
+        return About(*call[1:4])
+    if "SMARTQUEUE_JOB_ID" not in os.environ:
+        raise LookupError("No job runs here.")
+    names = ("JOB_ID", "ATTEMPT", "IDEMPOTENCY_ID")
+    job_id, attempt, idempotency_id = (os.environ[f"SMARTQUEUE_{name}"] for name in names)
+    return About(int(job_id), int(attempt), idempotency_id)
+
+
 def names() -> tuple[str, ...]:
     """All registered names, in alphabetical order."""
     return tuple(sorted(_functions))
@@ -66,7 +127,7 @@ def names() -> tuple[str, ...]:
 def check_arguments(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Raise TypeError, in words, when the function cannot be called with these arguments."""
     try:
-        signature = inspect.signature(get(name))
+        signature = _signature(get(name))
     except ValueError:  # some built-in callables have none
         return
     try:
@@ -94,14 +155,21 @@ def loaded() -> tuple[str, ...]:
     return tuple(_loaded)
 
 
-def _add(name: str, function: Function) -> Function:
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f'"{name}" is a coroutine function; python jobs call plain functions.')
+def _add(name: str, function: Function, isolated: bool) -> Function:
     known = _functions.get(name)
     if known is not None and _where(known) != _where(function):
         raise ValueError(f'"{name}" is registered already, by {_where(known)}.')
     _functions[name] = function
+    if inspect.iscoroutinefunction(function):
+        _coroutines.add(name)
+    if not isolated or name in _coroutines:
+        _light.add(name)
     return function
+
+
+@functools.lru_cache(maxsize=1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def _where(function: Callable[..., Any]) -> str:
@@ -114,31 +182,33 @@ def _plain(signature: inspect.Signature) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-@register
+@register(isolated=False)
 def noop() -> None:
     """Return at once."""
 
 
-@register
+@register(isolated=False)
 def echo(*args: Any, **kwargs: Any) -> dict[str, Any]:
     """Return the arguments."""
     return {"args": list(args), "kwargs": kwargs}
 
 
 @register
-def sleep(seconds: float) -> float:
+async def sleep(seconds: float) -> float:
     """Sleep, and return for how long."""
-    time.sleep(seconds)
+    import asyncio
+
+    await asyncio.sleep(seconds)
     return seconds
 
 
-@register
+@register(isolated=False)
 def fail(message: str = "failed on request") -> None:
     """Fail with this message."""
     raise JobError(message)
 
 
-@register
+@register(isolated=False)
 def add(a: float, b: float) -> float:
     """The sum of two numbers."""
     return a + b

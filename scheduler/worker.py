@@ -1,13 +1,16 @@
-"""The worker process: an event loop that claims jobs, runs each in a process of its own and records how it ended.
+"""The worker process: an event loop that claims jobs, has them run and records how they ended.
 
-Side tasks, each a method: listen (NOTIFY as a hint), beat (leases and heartbeat), claim, record. If one
-of them dies, the worker stops: a supervisor starts a new one. Claims and endings go through one
-database thread, heartbeats through another, so that a slow write cannot cost a lease.
+Side tasks, each a method or object: listen (NOTIFY as a hint), beat (leases and heartbeat), claim, record,
+tell the pages. If one of them dies, the worker stops: a supervisor starts a new one. Claims, endings and
+heartbeats go through a database thread each, so that PostgreSQL can work on a claim and on endings at a
+time, and a slow write cannot cost a lease.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import random
 import uuid
@@ -23,6 +26,7 @@ from jobs.database import AWAY_S, DATABASE_AWAY
 from jobs.executors.process import JobProcesses
 from scheduler import registry
 from scheduler.database_thread import DatabaseThread
+from scheduler.notices import Notices
 from scheduler.pool import Pool
 from scheduler.recorder import Recorder
 
@@ -30,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 JITTER = 0.1
 LISTEN_CHECK_S = 30.0
+MOST_PER_CLAIM = 500
 
 
 class WorkerBroken(Exception):
@@ -39,16 +44,29 @@ class WorkerBroken(Exception):
 class Worker:
     """`run()` returns after `request_stop()`, once its jobs ended or were handed back."""
 
-    def __init__(self, *, types: Sequence[str], concurrency: int, grace_s: float) -> None:
+    def __init__(
+        self, *, types: Sequence[str], concurrency: int, grace_s: float, queues: Sequence[str] | None = None
+    ) -> None:
+        """`queues` None: all. To be made on a running event loop."""
         self.id = str(uuid.uuid4())
         self.types = list(types)
+        self.queues = None if queues is None else list(queues)
         self.grace_s = grace_s
+        # Held by the listening session: when it is free, the worker is gone or cut off. See duties.rescue_lost.
+        self.lock_key = uuid.UUID(self.id).int >> 65
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
+        self._beat_now = asyncio.Event()
+        self._wanted = "run"
+        self._heads = claims.Heads()
         self._claim_unheard = False
+        self._cancels: dict[int, float] = {}  # cancel requests of the last moments: job id, when
+        self._told = 0  # of the endings that the recorder has counted
         self._work_database = DatabaseThread("work")
+        self._record_database = DatabaseThread("record")
         self._beat_database = DatabaseThread("beat")
-        self._recorder = Recorder(self.id, self._work_database)
+        self._notices = Notices(self._record_database)
+        self._recorder = Recorder(self.id, self._record_database, self._notices)
         self._processes = JobProcesses()
         self._pool = Pool(concurrency, self._processes, on_line=self._note_line, on_end=self._recorder.finish)
 
@@ -62,9 +80,13 @@ class Worker:
         logger.info(
             "action=start worker=%s slots=%s types=%s", self.id, self._pool.size, ",".join(self.types)
         )
+        self._pool.open()
         await self._until_database_answers()
+        gc.collect()
+        gc.freeze()  # what is here stays: no collection has to look at it again
         claiming = asyncio.create_task(self._claim_forever())
-        others = [asyncio.create_task(work) for work in (self._listen(), self._beat(), self._recorder.run())]
+        works = (self._listen(), self._beat(), self._notices.run(), self._recorder.run())
+        others = [asyncio.create_task(work) for work in works]
         ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._pool.broken)]
         watched: set[asyncio.Task[Any]] = {claiming, *ends, *others}
         try:
@@ -82,7 +104,14 @@ class Worker:
     async def _until_database_answers(self) -> None:
         while not self._stopping.is_set():
             try:
-                await self._work_database.call(registry.register, self.id, self._pool.size)
+                await self._work_database.call(
+                    registry.register,
+                    self.id,
+                    self._pool.size,
+                    lock_key=self.lock_key,
+                    queues=self.queues,
+                    types=self.types,
+                )
                 return
             except DATABASE_AWAY as error:
                 logger.warning("action=database_away worker=%s error=%s", self.id, str(error).strip())
@@ -111,22 +140,28 @@ class Worker:
 
     async def _say_goodbye(self) -> None:
         try:
-            await self._work_database.call(registry.mark_stopped, self.id)
+            await self._notices.send()
+            await self._beat_database.call(self._renew, [], "stopping")
+            await self._beat_database.call(registry.mark_stopped, self.id)
         except DATABASE_AWAY:
             logger.warning("action=database_away worker=%s: not marked as stopped", self.id)
-        for database in (self._work_database, self._beat_database):
+        for database in (self._work_database, self._record_database, self._beat_database):
             await database.close()
+        self._pool.close()
         await asyncio.to_thread(self._processes.close)
 
     async def _claim_forever(self) -> None:
         while not (self._stopping.is_set() or self._pool.broken.is_set()):
             self._hint.clear()
             self._pool.freed.clear()
-            asked = self._pool.free
+            if self._wanted != "run":
+                await self._wait_for(self._hint)
+                continue
+            asked = min(self._pool.room, MOST_PER_CLAIM)
             claimed = await self._claim(asked) if asked else []
             if not asked or len(claimed) < asked:
-                # A full pool waits for a slot. Fewer jobs than asked for: the queue is empty (for these
-                # types), and slots that come free change nothing.
+                # A full pool waits for a slot. Fewer jobs than asked for: the queue is empty (for this
+                # worker), and slots that come free change nothing.
                 await self._wait_for(self._hint if asked else self._pool.freed)
 
     async def _claim(self, limit: int) -> list[Claimed]:
@@ -135,18 +170,32 @@ class Worker:
                 await self._hand_back_unheard()
             self._claim_unheard = True
             jobs = await self._work_database.call(
-                claims.claim, worker_id=self.id, types=self.types, limit=limit, lease_s=settings.LEASE_S
+                claims.claim,
+                worker_id=self.id,
+                types=self.types,
+                queues=self.queues,
+                limit=limit,
+                lease_s=settings.LEASE_S,
+                heads=self._heads,
             )
         except DATABASE_AWAY as error:
             logger.warning("action=database_away worker=%s error=%s", self.id, str(error).strip())
             await asyncio.sleep(AWAY_S)
             return []
         self._claim_unheard = False
-        for job in jobs:
-            self._pool.start(job)
-        if jobs:
-            await self._work_database.call(notify.changed, [job.org_id for job in jobs])
+        self._pool.start(jobs)
+        self._cancel_what_was_on_its_way(jobs)
+        self._notices.note(job.org_id for job in jobs)
         return jobs
+
+    def _cancel_what_was_on_its_way(self, jobs: Sequence[Claimed]) -> None:
+        """A cancel request may overtake the answer of the claim."""
+        if self._cancels:
+            for job in jobs:
+                if job.id in self._cancels:
+                    self._pool.cancel(job.id)
+            recent = asyncio.get_running_loop().time() - settings.HEARTBEAT_S
+            self._cancels = {job_id: at for job_id, at in self._cancels.items() if at > recent}
 
     async def _hand_back_unheard(self) -> None:
         """The last claim failed here, but the server may have carried it out: those jobs go back."""
@@ -169,7 +218,7 @@ class Worker:
                 async with await psycopg.AsyncConnection.connect(
                     settings.DATABASE_DIRECT_DSN, autocommit=True, connect_timeout=5
                 ) as session:
-                    for channel in (notify.JOBS_CHANNEL, notify.CANCEL_CHANNEL):
+                    for channel in (notify.JOBS_CHANNEL, notify.CANCEL_CHANNEL, notify.CONTROL_CHANNEL):
                         await session.execute(f"LISTEN {channel}")
                     self._hint.set()
                     await self._hear(session)
@@ -179,43 +228,81 @@ class Worker:
 
     async def _hear(self, session: psycopg.AsyncConnection) -> None:
         """Until the connection is lost; a silent one is asked now and then whether it still is one."""
+        is_locked = False
         while True:
-            async for message in session.notifies(timeout=LISTEN_CHECK_S):
+            if not is_locked:
+                # After a lost connection the server may take a while to see that the one before is gone.
+                cursor = await session.execute("SELECT pg_try_advisory_lock(%s)", [self.lock_key])
+                is_locked = (await cursor.fetchone() or [False])[0]
+            async for message in session.notifies(timeout=LISTEN_CHECK_S if is_locked else AWAY_S):
                 self._heed(message.channel, message.payload)
             await asyncio.wait_for(session.execute("SELECT 1"), timeout=5)
 
     def _heed(self, channel: str, payload: str) -> None:
-        if channel == notify.CANCEL_CHANNEL and payload.isdigit():
+        if channel == notify.JOBS_CHANNEL:
+            self._hint.set()
+        elif channel == notify.CANCEL_CHANNEL and payload.isdigit():
+            self._cancels[int(payload)] = asyncio.get_running_loop().time()
             self._pool.cancel(int(payload))
-        else:
+        elif channel == notify.CONTROL_CHANNEL and payload in ("", self.id):
+            # What was claimed ahead may be what is paused now: it goes back, and the claim decides again.
+            self._pool.give_back()
+            self._beat_now.set()
             self._hint.set()
 
     async def _beat(self) -> None:
         while True:
             pause_s = settings.HEARTBEAT_S
+            self._beat_now.clear()
             held = self._held
             status = "stopping" if self._stopping.is_set() else "active"
             try:
-                renewed = await self._beat_database.call(
-                    claims.renew, worker_id=self.id, held=held, lease_s=settings.LEASE_S, status=status
-                )
+                renewed = await self._beat_database.call(self._renew, held, status)
             except DATABASE_AWAY as error:
                 logger.warning("action=heartbeat_missed worker=%s error=%s", self.id, str(error).strip())
                 pause_s = min(AWAY_S, pause_s)
             else:
                 self._compare(held, renewed.mine)
-            await asyncio.sleep(pause_s)
+                self._obey(renewed.wanted)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._beat_now.wait(), pause_s)
+
+    def _renew(self, held: list[Held], status: str) -> claims.Renewed:
+        recorded = self._recorder.recorded
+        renewed = claims.renew(
+            worker_id=self.id,
+            held=held,
+            lease_s=settings.LEASE_S,
+            status=status,
+            processed=recorded - self._told,
+        )
+        self._told = recorded
+        return renewed
+
+    def _obey(self, wanted: str) -> None:
+        if wanted == self._wanted:
+            return
+        logger.info("action=%s worker=%s", wanted, self.id)
+        self._wanted = wanted
+        if wanted == "drain":
+            self._stopping.set()
+        elif wanted == "pause":
+            self._pool.give_back()
+        else:
+            self._hint.set()
 
     @property
     def _held(self) -> list[Held]:
         return [*self._pool.held, *self._recorder.held]
 
     def _compare(self, held: Sequence[Held], mine: dict[Held, bool]) -> None:
-        for job_id, attempt in held:
-            if (job_id, attempt) not in mine:
-                self._pool.give_up(job_id, attempt)
-            elif mine[job_id, attempt]:
-                self._pool.cancel(job_id)
+        if missing := [key for key in held if key not in mine]:
+            running = set(self._pool.held)  # most of them have ended meanwhile
+            for key in running.intersection(missing):
+                self._pool.give_up(*key)
+        for key, cancel_requested in mine.items():
+            if cancel_requested:
+                self._pool.cancel(key[0])
 
     def _note_line(self, job: Claimed, seq: int, stream: str, text: str) -> None:
         self._recorder.line(job.org_id, output.Line(job.id, job.attempt, seq, stream, text))

@@ -27,8 +27,7 @@ async def _record(lines: Sequence[output.Line], ended: Sequence[Finish], org_id:
     recorder = Recorder("w1", database)
     for line in lines:
         recorder.line(org_id, line)
-    for one in ended:
-        recorder.finish(one)
+    recorder.finish(ended)
     writing = asyncio.create_task(recorder.run())
     drained = asyncio.create_task(recorder.drained())
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -15,8 +14,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from scheduler import metrics
         from scheduler.scheduler import Scheduler
+        from scheduler.stopping import Stop
 
-        stop = threading.Event()
+        stop = Stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         metrics.serve()
