@@ -18,9 +18,9 @@ from analytics.serializers import (
     SummarySerializer,
     ThroughputSerializer,
 )
-from jobs.api import checked_query
 from orgs import roles
 from orgs.api import answers
+from orgs.queries import checked_query
 from orgs.scoping import OrgAPIMixin
 from orgs.serializers import StrictSerializer
 

@@ -9,17 +9,22 @@ scrape, so neither imports nor workers and schedulers (with a /metrics of their 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db import Error, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from analytics.deadline import Deadline
+from analytics.snapshots import oldest_holder
 from jobs import ordering, states
 from jobs.models import Worker
 from jobs.selectors import silence
@@ -35,6 +40,15 @@ UNFINISHED = f"""
 SELECT status, lane, count(*) FROM jobs_job
 WHERE status IN ({", ".join(f"'{status}'" for status in states.ACTIVE)}) GROUP BY status, lane
 """  # noqa: S608 - names of our own
+# By the transaction that queued it, which has an index: transactions and times have the same order.
+OLDEST_QUEUED = """
+SELECT greatest(0, extract(epoch FROM now() - queued_at))::float8 FROM jobs_job
+WHERE status = 'queued' ORDER BY queued_xid LIMIT 1
+"""
+DEAD_ROWS = """
+SELECT relname, n_dead_tup FROM pg_stat_user_tables
+WHERE schemaname = current_schema() AND relname IN ('jobs_job', 'jobs_worker')
+"""
 WORKERS = """
 SELECT CASE WHEN last_seen < now() - %(silence)s THEN 'lost' ELSE status END AS state, count(*)
 FROM jobs_worker WHERE status <> 'stopped' AND last_seen > now() - interval '1 hour' GROUP BY state
@@ -69,6 +83,13 @@ SELECT job_type, avg(abs(predicted - actual) / actual) FROM latest GROUP BY job_
 GAUGES: tuple[tuple[str, str, list[str]], ...] = (
     ("smartqueue_database_up", "1 while the database answers.", []),
     ("smartqueue_jobs", "Unfinished jobs.", ["status", "lane"]),
+    ("smartqueue_oldest_queued_seconds", "Time that the first of the queued jobs has waited.", []),
+    ("smartqueue_dead_rows", "Rows that wait to be vacuumed, as PostgreSQL estimates.", ["table"]),
+    (
+        "smartqueue_oldest_snapshot_seconds",
+        "Age of the transaction that keeps dead rows from being removed; 0 while there is none to report.",
+        ["kind", "pid", "application_name"],
+    ),
     ("smartqueue_workers", "Workers seen in the last hour.", ["status"]),
     ("smartqueue_leader_term", "Number of the term of the last elected leader.", []),
     ("smartqueue_leader_last_seen_seconds", "Time since the leader was seen.", []),
@@ -138,6 +159,28 @@ def _fill_jobs(gauges: Gauges) -> None:
             gauges["smartqueue_jobs"].add_metric([status, lane], found.get((status, lane), 0))
 
 
+def _fill_oldest_queued(gauges: Gauges) -> None:
+    found = _rows(OLDEST_QUEUED)
+    gauges["smartqueue_oldest_queued_seconds"].add_metric([], found[0][0] if found else 0)
+
+
+def _fill_dead_rows(gauges: Gauges) -> None:
+    for table, count in _rows(DEAD_ROWS):
+        gauges["smartqueue_dead_rows"].add_metric([table], count)
+
+
+def _fill_snapshot(gauges: Gauges) -> None:
+    """One sample: with names only while somebody is to blame, or each scrape would begin a series."""
+    with _limited() as cursor:
+        holder = oldest_holder(cursor, settings.SNAPSHOT_WARN_S)
+    if holder is None:
+        labels, age_s = ["", "", ""], 0.0
+    else:
+        labels = [holder.kind, "" if holder.pid is None else str(holder.pid), holder.name]
+        age_s = math.nan if holder.age_s is None else holder.age_s
+    gauges["smartqueue_oldest_snapshot_seconds"].add_metric(labels, age_s)
+
+
 def _fill_workers(gauges: Gauges) -> None:
     found: dict[str, int] = dict(_rows(WORKERS, silence=silence()))
     for status in (Worker.ACTIVE, Worker.STOPPING, Worker.LOST):
@@ -182,6 +225,9 @@ def _fill_all(gauges: Gauges) -> int:
 
 FILLS: tuple[Callable[[Gauges], None], ...] = (
     _fill_jobs,
+    _fill_oldest_queued,
+    _fill_dead_rows,
+    _fill_snapshot,
     _fill_workers,
     _fill_leader,
     _fill_attempts,
@@ -191,7 +237,13 @@ FILLS: tuple[Callable[[Gauges], None], ...] = (
 
 
 def _rows(statement: str, **parameters: Any) -> list[Row]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(TIME_LIMIT_MS)])
+    with _limited() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall()
+
+
+@contextmanager
+def _limited() -> Iterator[CursorWrapper]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(TIME_LIMIT_MS)])
+        yield cursor

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
 import uuid
 
@@ -15,8 +14,9 @@ from django.db import connection
 
 from jobs.database import AWAY_S, DATABASE_AWAY, lost_the_session, replace_dead_connections
 from scheduler import metrics
-from scheduler.duties import DUTIES, Duty
-from scheduler.leader import POLL_S, Leadership, LeadershipLost, acting
+from scheduler.duties import BATCH, Duty, duties_of_a_term
+from scheduler.leader import Leadership, LeadershipLost, acting
+from scheduler.stopping import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ AWAY = (psycopg.OperationalError, psycopg.InterfaceError, *DATABASE_AWAY)
 class Scheduler:
     """`run()` returns after `stop.set()`, which signal handlers call."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: Stop) -> None:
         self.stop = stop
         self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.leadership = Leadership(settings.DATABASE_DIRECT_DSN, self.name)
@@ -51,7 +51,7 @@ class Scheduler:
         try:
             term = self.leadership.campaign()
             if term is None:
-                self.stop.wait(POLL_S)
+                self.leadership.wait(self.stop)
             else:
                 self._lead(term)
         except LeadershipLost as lost:
@@ -63,21 +63,23 @@ class Scheduler:
 
     def _lead(self, term: int) -> None:
         metrics.IS_LEADER.set(1)
-        due_at = {duty.name: 0.0 for duty in DUTIES}
+        duties = duties_of_a_term()
+        due_at = {duty.name: 0.0 for duty in duties}
         confirmed_at = 0.0
         while not self.stop.is_set():
             now = time.monotonic()
             if now - confirmed_at >= CONFIRM_S:
                 self.leadership.confirm(term)
                 confirmed_at = now
-            for duty in DUTIES:
-                if due_at[duty.name] <= now:
-                    self._carry_out(duty, term)
-                    due_at[duty.name] = now + duty.every_s
-            self.stop.wait(max(0.0, min(due_at.values()) - time.monotonic()))
+            for duty in duties:
+                if due_at[duty.name] <= now and not self.stop.is_set():
+                    rows = self._carry_out(duty, term)
+                    # A full batch left more behind: it is due again, after the others have had their turn.
+                    due_at[duty.name] = now if rows >= BATCH else now + duty.every_s
+            self.stop.wait(min(due_at.values()) - time.monotonic())
 
-    def _carry_out(self, duty: Duty, term: int) -> None:
-        """One run of one duty. A failing duty is logged and does not keep the others from running."""
+    def _carry_out(self, duty: Duty, term: int) -> int:
+        """One run of one duty; the rows that it changed. One that fails is logged and does not hold up the others."""
         try:
             with metrics.DUTY_SECONDS.labels(duty.name).time(), acting(term):
                 rows = duty.run(f"leader:{self.name}")
@@ -87,7 +89,8 @@ class Scheduler:
             if isinstance(error, AWAY) and lost_the_session(error):
                 raise
             logger.exception("action=duty_failed duty=%s term=%s", duty.name, term)
-            return
+            return 0
         if rows:
             metrics.DUTY_ROWS.labels(duty.name).inc(rows)
             logger.info("action=duty duty=%s rows=%s term=%s", duty.name, rows, term)
+        return rows

@@ -1,16 +1,19 @@
 """What probes ask: `/healthz` (the process answers), `/readyz` (it can do its work), `/metrics`, and `/`.
 
 The readiness check opens a connection of its own: a pool that is busy must not take the process out of
-service.
+service. What makes the queue slow without stopping it is a warning in the answer, which stays 200.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
@@ -20,13 +23,25 @@ from django_prometheus.exports import ExportToDjangoView
 
 from analytics import collectors
 from analytics.deadline import Deadline
+from analytics.snapshots import oldest_holder
 from smartqueue.errors import Problem, render_problem
+
+logger = logging.getLogger(__name__)
 
 WAIT_S = 3.0
 CONNECT_TIMEOUT_S = 2
 
 Missing = dict[str, str]
+Warnings = list[dict[str, Any]]
 View = Callable[..., HttpResponseBase]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`missing`: {what: a sentence about it}, empty when everything is there."""
+
+    missing: Missing
+    warnings: Warnings = field(default_factory=list)
 
 
 def only_reading(view: View) -> View:
@@ -54,9 +69,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
     """200, or 503 with what is missing, within `WAIT_S` whatever the database does."""
-    missing = what_is_missing()
+    found = findings()
+    missing = found.missing
     if not missing:
-        return JsonResponse({"status": "ready"})
+        return JsonResponse({"status": "ready"} | ({"warnings": found.warnings} if found.warnings else {}))
     error = {
         "code": "not_ready",
         "message": " ".join(missing.values()),
@@ -77,27 +93,43 @@ def home(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect("/dashboard/")
 
 
-def what_is_missing() -> Missing:
-    """{what: a sentence about it}; empty when everything is there."""
+def findings() -> Findings:
     try:
         return _check.result(WAIT_S)
     except TimeoutError:
-        return {"database": f"The database does not answer within {WAIT_S:g} s."}
+        return Findings({"database": f"The database does not answer within {WAIT_S:g} s."})
 
 
-def _look() -> Missing:
+def _look() -> Findings:
     parameters: dict[str, Any] = {**connection.get_connection_params(), "connect_timeout": CONNECT_TIMEOUT_S}
     try:
         with psycopg.connect(**parameters, autocommit=True) as session:
-            rows = session.execute("SELECT app, name FROM django_migrations").fetchall()
+            missing = _waiting_migrations(session)
+            return Findings(missing, [] if missing else _snapshot_warnings(session))
+    except psycopg.Error:
+        return Findings({"database": "The database cannot be reached."})
+
+
+def _waiting_migrations(session: psycopg.Connection) -> Missing:
+    try:
+        rows = session.execute("SELECT app, name FROM django_migrations").fetchall()
     except psycopg.errors.UndefinedTable:
         rows = []
-    except psycopg.Error:
-        return {"database": "The database cannot be reached."}
     waiting = _migrations_on_disk() - {(app, name) for app, name in rows}
     if not waiting:
         return {}
     return {"migrations": f"The database lacks {len(waiting)} migration(s): run `manage.py migrate`."}
+
+
+def _snapshot_warnings(session: psycopg.Connection) -> Warnings:
+    try:
+        with session.cursor() as cursor:
+            holder = oldest_holder(cursor, settings.SNAPSHOT_WARN_S)
+    except psycopg.Error as error:
+        logger.warning("action=snapshots_unknown error=%s", str(error).strip())
+        message = "Whether a transaction keeps dead rows of the queue from being removed is unknown."
+        return [{"code": "snapshots_unknown", "message": message}]
+    return [] if holder is None else [holder.as_warning()]
 
 
 @functools.cache

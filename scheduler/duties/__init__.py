@@ -5,21 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.duties import housekeeping, release_due, rescue_lost, sample_queue
+from scheduler.duties import housekeeping, release_due, replay, sample_queue
+from scheduler.duties.batches import BATCH
+from scheduler.duties.reclaim_expired import ReclaimExpired
+from scheduler.duties.rescue_lost import RescueLost
+from scheduler.duties.watch_snapshots import SnapshotWatch
+
+__all__ = ["BATCH", "Duty", "duties_of_a_term"]
 
 
 @dataclass(frozen=True)
 class Duty:
-    """`run(actor)` is called about every `every_s` seconds inside the leader's term; it answers the rows it changed."""
+    """`run(actor)` is called about every `every_s` seconds inside the leader's term; it answers the rows it changed.
+
+    A run is one transaction, and a standby waits for it: it changes about BATCH rows at most. Whoever
+    changed that many is called again at once.
+    """
 
     name: str
     every_s: float
     run: Callable[[str], int]
 
 
-DUTIES = (
-    Duty("release_due", 0.5, release_due.run),
-    Duty("rescue_lost", 1.0, rescue_lost.run),
-    Duty("sample_queue", 5.0, sample_queue.run),
-    Duty("housekeeping", 60.0, housekeeping.run),
-)
+def duties_of_a_term() -> tuple[Duty, ...]:
+    """All duties; what some of them remember begins with the term."""
+    return (
+        Duty("release_due", 0.5, release_due.run),
+        Duty("rescue_lost", 1.0, RescueLost().run),
+        Duty("reclaim_expired", 1.0, ReclaimExpired().run),
+        Duty("replay", 0.5, replay.run),
+        Duty("sample_queue", 5.0, sample_queue.run),
+        Duty("watch_snapshots", 5.0, SnapshotWatch().run),
+        Duty("housekeeping", 60.0, housekeeping.run),
+    )

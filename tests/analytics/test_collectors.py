@@ -17,7 +17,8 @@ from tests.waiting import wait_until
 NAMES = {
     "smartqueue_database_up", "smartqueue_jobs", "smartqueue_workers", "smartqueue_leader_term",
     "smartqueue_leader_last_seen_seconds", "smartqueue_attempts_1h", "smartqueue_wait_seconds_1h",
-    "smartqueue_run_seconds_1h", "smartqueue_prediction_mape_24h",
+    "smartqueue_run_seconds_1h", "smartqueue_prediction_mape_24h", "smartqueue_oldest_queued_seconds",
+    "smartqueue_dead_rows", "smartqueue_oldest_snapshot_seconds",
 }  # fmt: skip
 
 
@@ -87,8 +88,19 @@ def test_all_metrics_by_name(scrape, bob, submit, log):
 
 def test_an_empty_platform(scrape, db):
     found = scrape()
-    assert set(found) == {"smartqueue_database_up", "smartqueue_jobs", "smartqueue_workers"}
+    always = {
+        "database_up",
+        "jobs",
+        "workers",
+        "oldest_queued_seconds",
+        "dead_rows",
+        "oldest_snapshot_seconds",
+    }
+    assert set(found) == {f"smartqueue_{name}" for name in always}
     assert set(found["smartqueue_jobs"].values()) == {0}
+    assert found["smartqueue_oldest_queued_seconds"] == {(): 0}
+    assert found["smartqueue_oldest_snapshot_seconds"] == {("", "", ""): 0}
+    assert set(found["smartqueue_dead_rows"]) == {("jobs_job",), ("jobs_worker",)}
 
 
 def test_workers_that_missed_three_heartbeats_are_lost(scrape, db):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from jobs.models import SchedulerLeader, Worker
 from scheduler import leader
 from scheduler.leader import STALE_S, Leadership, LeadershipLost, acting
 from scheduler.scheduler import Scheduler
+from scheduler.stopping import Stop
 from tests.processes import database_url
 from tests.waiting import wait_until
 
@@ -63,6 +65,82 @@ def test_a_standby_that_waits_is_woken_by_the_end_of_the_leaders_session(seats: 
     assert terms[-1] == 2
     with pytest.raises(LeadershipLost):
         first.confirm(1)
+
+
+@pytest.mark.parametrize("heard_with_an_answer", [False, True])
+def test_a_leader_that_stops_calls_the_standby(
+    seats: list[Leadership], monkeypatch: pytest.MonkeyPatch, heard_with_an_answer: bool
+) -> None:
+    """By its poll the standby would wait for longer than this test may run."""
+    monkeypatch.setattr(leader, "POLL_S", 600)
+    first, second = seats
+    first.campaign()
+    assert second.campaign() is None
+    first.resign()
+    if heard_with_an_answer:
+        assert second._session is not None
+        wait_until(lambda: second._session.execute("SELECT 1") and second._called)  # type: ignore[union-attr]
+    second.wait(Stop())
+    assert second.campaign() == 2
+
+
+def test_a_standby_that_is_stopped_waits_no_longer(
+    seats: list[Leadership], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "POLL_S", 600)
+    first, second = seats
+    first.campaign()
+    second.campaign()
+    stop = Stop()
+    threading.Timer(0.1, stop.set).start()
+    second.wait(stop)
+    assert stop.is_set()
+
+
+def test_a_standby_holds_back_no_dead_rows(seats: list[Leadership]) -> None:
+    first, second = seats
+    first.campaign()
+    second.campaign()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT state, backend_xmin FROM pg_stat_activity WHERE application_name = %s", [second.name]
+        )
+        assert cursor.fetchall() == [("idle", None)]
+
+
+def test_a_resignation_without_a_session_is_none(seats: list[Leadership]) -> None:
+    first, _ = seats
+    first.campaign()
+    end_session_of(first)
+    first.resign()
+    assert first.campaign() == 2
+
+
+def test_the_statement_of_a_leader_that_died_does_not_hold_up_the_next_term(
+    seats: list[Leadership], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "STATEMENT_S", 600)
+    first, second = seats
+    term = first.campaign()
+    assert term is not None
+    sessions: list[psycopg.Connection] = []
+
+    def die_in_a_statement() -> None:
+        connection.ensure_connection()
+        sessions.append(connection.connection)
+        with pytest.raises(OperationalError), acting(term), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(600)")
+        connection.close()
+
+    dying = threading.Thread(target=die_in_a_statement)
+    dying.start()
+    wait_until(somebody_sleeps, 10, "the statement runs")
+    first.resign()
+    with socket.socket(fileno=os.dup(sessions[0].fileno())) as theirs:
+        theirs.shutdown(socket.SHUT_RDWR)
+    assert second.campaign() == 2
+    dying.join(timeout=10)
+    assert not dying.is_alive()
 
 
 def test_writes_of_an_old_term_are_refused(seats: list[Leadership]) -> None:
@@ -152,12 +230,17 @@ def test_a_scheduler_on_a_host_with_a_very_long_name_can_lead(
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "h" * 300)
     settings.DATABASE_DIRECT_DSN = make_conninfo(database_url())
-    seat = Scheduler(threading.Event()).leadership
+    seat = Scheduler(Stop()).leadership
     try:
         assert seat.campaign() == 1
         seat.confirm(1)
     finally:
         seat.resign()
+
+
+def somebody_sleeps() -> bool:
+    with psycopg.connect(database_url(), autocommit=True) as session:
+        return bool(session.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchall())
 
 
 def end_session_of(seat: Leadership) -> None:
