@@ -1,18 +1,23 @@
-"""What people and programs may do to a job. With `jobs.claims` the only writer of job state."""
+"""What people and programs may do to a job. With `jobs.submitting` and `jobs.claims` the only writer of job state."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from jobs import notify, ordering, prediction, states, submission
-from jobs.models import Flow, Job, JobEvent
-from orgs import roles
-from orgs.exceptions import Conflict, Forbidden, InvalidInput
+from jobs import drafts, notify, states, submission, submitting
+from jobs.drafts import Asked, Stored
+from jobs.models import Job, JobEvent
+from jobs.submission import Submission
+from orgs import audit, roles
+from orgs.exceptions import Conflict, Forbidden, InvalidInput, SmartQueueError
 from orgs.models import Organization, User
 
 
@@ -28,28 +33,89 @@ class AlreadyFinal(Conflict):
     code = "already_final"
 
 
-def submit(*, org: Organization, user: User | None, now: datetime | None = None, **values: Any) -> Job:
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of one of many: `job_id` is None and `error` says why where it was refused."""
+
+    status: Literal["created", "existing", "refused"]
+    job_id: int | None = None
+    error: SmartQueueError | None = None
+
+
+class BulkRefused(InvalidInput):
+    """Nothing was stored: some of the jobs cannot be used as they are; see `fields`."""
+
+
+def submit(
+    *,
+    org: Organization,
+    user: User | None,
+    now: datetime | None = None,
+    replay_of: int | None = None,
+    **values: Any,
+) -> Job:
     """Put a job into the queue and return it; see `submission.Submission` for `values`.
 
     Inside `transaction.atomic` the job and its wake-up appear with the commit, or not at all.
     Raises InvalidInput (with `fields`) and IdempotencyConflict. A repeated idempotency key returns the
-    first job; `job.was_created` tells which it was.
+    first job; `job.was_created` tells which it was. `replay_of` is the id of the job that this one repeats.
     """
-    try:
-        wanted = submission.parse(values)
-    except submission.SubmissionError as error:
-        raise InvalidInput(fields=error.fields) from None
-    job = _new_job(org, user, wanted, now or timezone.now())
-    try:
-        with transaction.atomic():
-            job.flow, _ = Flow.objects.get_or_create(org=org, queue=job.queue, type=job.type)
-            job.save(force_insert=True)
-            _note(job, old="", reason="submitted", actor=_actor(user))
-    except IntegrityError as error:
-        return _first_submission(job, error)
-    notify.changed([org.pk], ready=True)
-    job.was_created = True
-    return job
+    [answer] = submit_each([Asked(org, user, _checked(values), replay_of)], now=now)
+    if isinstance(answer, SmartQueueError):
+        raise answer
+    return answer
+
+
+def submit_each(asked: Sequence[Asked], *, now: datetime | None = None) -> list[Job | IdempotencyConflict]:
+    """Put jobs of any number of people into the queue, together; one answer for each, in order.
+
+    One prediction, one statement; for requests that arrive at the same time. Otherwise as `submit`.
+    """
+    wanted = drafts.drafts_of(asked)
+    stored = submitting.store(wanted, now)
+    known = Job.objects.in_bulk([one.job_id for one in stored if one.same and one.at is None])
+    created = {one.org.pk for one, row in zip(asked, stored, strict=True) if row.at is not None}
+    if created:
+        notify.changed(created, ready=True)
+    return [
+        drafts.as_job(one.org, one.user, draft, row)
+        if row.at is not None
+        else _first(known[row.job_id])
+        if row.same
+        else _key_taken(row)
+        for one, draft, row in zip(asked, wanted, stored, strict=True)
+    ]
+
+
+def submit_many(
+    *,
+    org: Organization,
+    user: User | None,
+    submissions: Sequence[Submission | Mapping[str, Any]],
+    replay_of: Sequence[int | None] | None = None,
+    all_or_nothing: bool = False,
+    now: datetime | None = None,
+) -> list[Submitted]:
+    """Put many jobs into the queue: one answer per submission, in order. One prediction, one statement.
+
+    A `Submission` must come from `submission.parse`; a mapping is checked here, and refused alone when it
+    cannot be used. `replay_of` has, per submission, the id of the job that it repeats. With
+    `all_or_nothing`, one that is refused raises BulkRefused, and nothing is stored. Otherwise as `submit`.
+    """
+    checked = [_checked_or_refused(values) for values in submissions]
+    refused = {place: one for place, one in enumerate(checked) if isinstance(one, Submitted)}
+    if all_or_nothing and refused:
+        raise _bulk_refused(refused)
+    origins = replay_of or [None] * len(checked)
+    asked = {
+        place: Asked(org, user, one, origins[place])
+        for place, one in enumerate(checked)
+        if isinstance(one, Submission)
+    }
+    answers = refused | _stored_many(asked, all_or_nothing, now)
+    if any(answer.status == "created" for answer in answers.values()):
+        notify.changed([org.pk], ready=True)
+    return [answers[place] for place in range(len(checked))]
 
 
 def cancel(*, job: Job, user: User) -> Job:
@@ -66,6 +132,8 @@ def cancel(*, job: Job, user: User) -> Job:
         if job.is_final:
             raise AlreadyFinal(f"The job is {job.status} already and cannot be cancelled.")
         _cancel_locked(job, _actor(user))
+        if job.user_id != user.pk:
+            audit.record(org=job.org, user=user, action="job.cancel", target=str(job))
     notify.changed([job.org_id])
     return job
 
@@ -89,60 +157,58 @@ def _cancel_locked(job: Job, actor: str) -> None:
     _note(job, old=old, reason="cancelled", actor=actor)
 
 
-def _new_job(org: Organization, user: User | None, wanted: submission.Submission, now: datetime) -> Job:
-    advice = prediction.predict(
-        [
-            prediction.PredictionRequest(
-                org_id=org.pk,
-                type=wanted.type,
-                name=wanted.name,
-                lane=wanted.lane,
-            )
-        ]
-    )[0]
-    run_at = max(wanted.run_at or now, now)
-    due = run_at <= now
-    return Job(
-        org=org,
-        user=user,
-        name=wanted.name,
-        type=wanted.type,
-        payload=wanted.payload,
-        lane=wanted.lane,
-        status=states.QUEUED if due else states.SCHEDULED,
-        priority=advice.priority,
-        rank=ordering.rank(
-            due_at_s=run_at.timestamp(),
-            predicted_ms=advice.runtime_ms,
-            lane=wanted.lane,
-            patience=settings.PATIENCE,
-        ),
-        predicted_runtime_ms=advice.runtime_ms,
-        prediction_source=advice.source,
-        model_version=advice.model_version,
-        created_at=now,
-        run_at=run_at,
-        queued_at=now if due else None,
-        max_retries=settings.JOB_MAX_RETRIES if wanted.max_retries is None else wanted.max_retries,
-        timeout_s=wanted.timeout_s or settings.JOB_TIMEOUT_S,
-        idempotency_key=wanted.idempotency_key,
-        request_hash=wanted.fingerprint() if wanted.idempotency_key else "",
+def _checked(values: Mapping[str, Any]) -> Submission:
+    try:
+        return submission.parse(values, timeout_s=settings.JOB_TIMEOUT_S)
+    except submission.SubmissionError as error:
+        raise InvalidInput(fields=error.fields) from None
+
+
+def _checked_or_refused(values: Submission | Mapping[str, Any]) -> Submission | Submitted:
+    try:
+        return values if isinstance(values, Submission) else _checked(values)
+    except InvalidInput as error:
+        return Submitted("refused", error=error)
+
+
+def _stored_many(
+    asked: Mapping[int, Asked], all_or_nothing: bool, now: datetime | None
+) -> dict[int, Submitted]:
+    wanted = drafts.drafts_of(list(asked.values()))
+    may_conflict = any(draft.key is not None for draft in wanted)
+    with transaction.atomic() if all_or_nothing and may_conflict else nullcontext():
+        answers = dict(zip(asked, map(_answer, submitting.store(wanted, now)), strict=True))
+        if all_or_nothing and any(answer.error for answer in answers.values()):
+            raise _bulk_refused(answers)
+    return answers
+
+
+def _first(job: Job) -> Job:
+    job.was_created = False
+    return job
+
+
+def _answer(stored: Stored) -> Submitted:
+    if not stored.same:
+        return Submitted("refused", error=_key_taken(stored))
+    return Submitted("existing" if stored.at is None else "created", stored.job_id)
+
+
+def _key_taken(stored: Stored) -> IdempotencyConflict:
+    return IdempotencyConflict(
+        fields={"idempotency_key": [f"Used before for job {stored.job_id} with a different body."]}
     )
 
 
-def _first_submission(job: Job, error: IntegrityError) -> Job:
-    """The job that holds the idempotency key; two submissions at once meet in the unique constraint."""
-    if job.idempotency_key is None:
-        raise error
-    first = Job.objects.filter(org_id=job.org_id, idempotency_key=job.idempotency_key).first()
-    if first is None:
-        raise error
-    if first.request_hash != job.request_hash:
-        raise IdempotencyConflict(
-            fields={"idempotency_key": [f"Used before for job {first.pk} with a different body."]}
-        )
-    first.was_created = False
-    return first
+def _bulk_refused(answers: Mapping[int, Submitted]) -> BulkRefused:
+    return BulkRefused(
+        fields={
+            f"jobs.{place}.{name}" if name else f"jobs.{place}": texts
+            for place, answer in answers.items()
+            if answer.error
+            for name, texts in answer.error.fields.items()
+        }
+    )
 
 
 def _note(job: Job, *, old: str, reason: str, actor: str) -> None:

@@ -4,15 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from jobs.payloads import PayloadError, parse_payload
+from jobs.retries import MAX_DELAY_S
 
 JobType = Literal["http", "shell", "etl", "ml", "python"]
 Lane = Literal["high", "normal", "low"]
+
+DEFAULT_QUEUE = "default"
+QUEUE_NAME = r"^[A-Za-z0-9._-]{1,60}$"
+MOST_TAGS = 20
+LONGEST_DELAY_S = 10 * 366 * 86_400
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _storable(value: str | None) -> str | None:
+    if value is not None and _UNSTORABLE.search(value):
+        raise ValueError("must not contain NUL characters or unpaired surrogates")
+    return value
+
+
+def _visible(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be blank")
+    return value
+
+
+Label = Annotated[str, AfterValidator(_storable)]
+Tag = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_storable), AfterValidator(_visible)]
+
+
+class Retry(BaseModel):
+    """How long to wait before an attempt is repeated; what is left open comes from the job's type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    base_s: float | None = Field(
+        None, ge=0, le=MAX_DELAY_S, allow_inf_nan=False, description="Largest delay before the first retry."
+    )
+    factor: float | None = Field(
+        None, ge=1, le=100, allow_inf_nan=False, description="Growth of the delay with each further retry."
+    )
+    cap_s: float | None = Field(
+        None, ge=0, le=MAX_DELAY_S, allow_inf_nan=False, description="The delay never grows beyond this."
+    )
+    jitter: Literal["full", "none"] | None = Field(
+        None, description="full: anywhere from 0 up to the delay; none: exactly the delay."
+    )
 
 
 class Submission(BaseModel):
@@ -20,36 +73,53 @@ class Submission(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
+    name: Annotated[Label, AfterValidator(_visible)] = Field(
         min_length=1, max_length=200, description="What the job is called; runs of one name are compared."
     )
     type: JobType = Field(description="Which executor runs it.")
     payload: dict[str, Any] = Field(description="What the executor needs; its fields depend on the type.")
     lane: Lane = Field("normal", description="A credit in the order of the queue, not a wall.")
+    queue: str = Field(
+        DEFAULT_QUEUE, pattern=QUEUE_NAME, description="Workers may be told to serve only some queues."
+    )
+    tags: list[Tag] = Field(
+        default_factory=list, max_length=MOST_TAGS, description="Labels of your own, to find jobs by."
+    )
+    concurrency_key: Label | None = Field(
+        None, min_length=1, max_length=200, description="Names what the job shares with others of this key."
+    )
     run_at: AwareDatetime | None = Field(None, description="Not before this time (ISO 8601 with offset).")
+    delay: float | None = Field(
+        None,
+        ge=0,
+        le=LONGEST_DELAY_S,
+        allow_inf_nan=False,
+        strict=True,
+        description="Not before so many seconds from now; or give run_at.",
+    )
     max_retries: int | None = Field(
         None, ge=0, le=100, strict=True, description="Attempts after the first one."
     )
+    retry: Retry | None = Field(None, description="The delays between attempts.")
     timeout_s: float | None = Field(
         None, gt=0, le=86_400, allow_inf_nan=False, description="Limit of one attempt."
     )
-    idempotency_key: str | None = Field(
+    soft_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="After this the job is told to end; less than timeout_s, which kills it.",
+    )
+    memory_mb: int | None = Field(
+        None, ge=16, le=1_048_576, strict=True, description="Limit of one attempt's memory in MiB."
+    )
+    cpu_s: float | None = Field(
+        None, gt=0, le=86_400, allow_inf_nan=False, description="Limit of one attempt's CPU time in seconds."
+    )
+    idempotency_key: Label | None = Field(
         None, min_length=1, max_length=200, description="The same key again returns the first job."
     )
-
-    @field_validator("name", "idempotency_key")
-    @classmethod
-    def _storable(cls, value: str | None) -> str | None:
-        if value is not None and ("\x00" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value)):
-            raise ValueError("must not contain NUL characters or unpaired surrogates")
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _visible(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be blank")
-        return value
 
     @field_validator("run_at", mode="before")
     @classmethod
@@ -66,9 +136,31 @@ class Submission(BaseModel):
         except OverflowError:
             raise ValueError("must be a time between the years 1 and 9999") from None
 
+    @field_validator("tags")
+    @classmethod
+    def _different(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected tags that differ from each other")
+        return value
+
+    @field_validator("delay")
+    @classmethod
+    def _not_both(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("run_at") is not None:
+            raise ValueError("expected either delay or run_at, not both")
+        return value
+
+    @field_validator("soft_timeout_s")
+    @classmethod
+    def _below_timeout(cls, value: float | None, info: ValidationInfo) -> float | None:
+        limit = info.data.get("timeout_s") or (info.context or {}).get("timeout_s")
+        if value is not None and limit is not None and value >= limit:
+            raise ValueError(f"must be less than timeout_s, which is {limit:g}")
+        return value
+
     def fingerprint(self) -> str:
         """SHA-256 over everything but the idempotency key: tells a repeated request from a different one."""
-        body = self.model_dump(mode="json", exclude={"idempotency_key"})
+        body = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -80,14 +172,17 @@ class SubmissionError(ValueError):
         self.fields = fields
 
 
-def parse(values: object) -> Submission:
-    """The checked submission; raises SubmissionError with every field that is wrong."""
+def parse(values: object, *, timeout_s: float | None = None) -> Submission:
+    """The checked submission; raises SubmissionError with every field that is wrong.
+
+    `timeout_s` is the limit of a job that names none: a soft one must stay below it.
+    """
     if not isinstance(values, dict):
         raise SubmissionError({"": ["Expected a JSON object."]})
     wrong: dict[str, list[str]] = {}
     submission = None
     try:
-        submission = Submission.model_validate(values)
+        submission = Submission.model_validate(values, context={"timeout_s": timeout_s})
     except ValidationError as error:
         wrong = _fields_of(error)
     if not any(name == "type" or name.startswith("payload") for name in wrong):
@@ -114,6 +209,9 @@ SENTENCES = {
     "dict_type": "Expected a JSON object.",
     "string_type": "Expected text.",
     "string_too_short": "Must not be empty.",
+    "string_pattern_mismatch": "Expected 1 to 60 letters, digits, dots, hyphens and underscores.",
+    "list_type": "Expected a list.",
+    "too_long": f"Expected at most {MOST_TAGS} tags.",
     "int_type": "Expected a whole number.",
     "float_type": "Expected a number.",
     "datetime_from_date_parsing": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",

@@ -8,7 +8,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
-from jobs.models import Job
+from jobs.models import Job, Pause, Replay
 from orgs.models import User
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -31,9 +31,23 @@ def _routes(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[s
 
 def path_of(route: str, job: Job) -> str:
     """The route with Acme's ids; a new kind of id must be taught here."""
-    path = "/" + route.replace("<int:job_id>", str(job.pk)).replace("<int:org_id>", str(job.org_id))
-    assert "<" not in path, f"this test knows no id for {route}"
-    return path
+    ids = {"<int:job_id>": job.pk, "<int:org_id>": job.org_id, "<str:worker_id>": job.worker_id}
+    ids |= {f"<int:{kind._meta.model_name}_id>": _id_of(kind, job) for kind in (Pause, Replay)}
+    for place, value in ids.items():
+        route = route.replace(place, str(value))
+    assert "<" not in route, f"this test knows no id for {route}"
+    return f"/{route}"
+
+
+def _id_of(kind: type[Pause] | type[Replay], job: Job) -> int | None:
+    return kind.objects.filter(org_id=job.org_id).values_list("pk", flat=True).first()
+
+
+@pytest.fixture(autouse=True)
+def _held_back_and_replayed(done_job) -> None:
+    """A pause and a bulk replay of Acme, which stop none of the tests."""
+    Pause.objects.create(org=done_job.org, queue="acme-queue", reason="acme-reason")
+    Replay.objects.create(org=done_job.org, filter={"name": "acme"}, rate_per_s=1, up_to_job_id=0)
 
 
 @pytest.fixture
@@ -99,6 +113,12 @@ def test_the_walk_would_notice(api, alice, done_job, secrets):
         for route in api_routes()
         if any(text in api(alice).get(path_of(route, done_job)).content.decode() for text in secrets)
     ]
-    assert {"jobs/", "jobs/<int:job_id>", "jobs/<int:job_id>/output", "analytics/prediction-accuracy"} <= set(
-        telling
-    )
+    assert {
+        "jobs/",
+        "jobs/<int:job_id>",
+        "jobs/<int:job_id>/output",
+        "analytics/prediction-accuracy",
+        "pauses",
+        "replays",
+        "replays/<int:replay_id>",
+    } <= set(telling)

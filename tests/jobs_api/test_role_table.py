@@ -16,10 +16,43 @@ from smartqueue.asgi import application
 
 PATHS = [
     "/jobs/", "/jobs/{job}", "/jobs/{job}/output", "/jobs/{job}/executions", "/jobs/{job}/events", "/jobs/workers",
-    "/jobs/scheduler/leader", "/analytics/summary", "/analytics/throughput", "/analytics/prediction-accuracy",
-    "/analytics/queue-depth", "/analytics/scheduler-leader",
+    "/jobs/scheduler/leader", "/pauses", "/replays", "/analytics/summary", "/analytics/throughput",
+    "/analytics/prediction-accuracy", "/analytics/queue-depth", "/analytics/scheduler-leader",
 ]  # fmt: skip
 PAGES = ["/dashboard/", "/dashboard/jobs/{job}/", "/dashboard/workers/", "/dashboard/analytics/"]
+
+
+def test_every_action_is_explained_and_given_to_somebody() -> None:
+    given = set().union(*roles.ALLOWED.values())
+    named = {
+        value
+        for name, value in vars(roles).items()
+        if name.isupper() and isinstance(value, str) and "." in value
+    }
+    assert set(roles.MEANING) == given == named
+
+
+# What a role needs for each request that changes something.
+CONTROLS = [
+    ("/jobs/{job}/replay", roles.JOBS_SUBMIT),
+    ("/pauses", roles.QUEUES_PAUSE),
+    ("/replays", roles.JOBS_REPLAY_MANY),
+    ("/workers/{worker}/pause", roles.WORKERS_CONTROL),
+    ("/workers/{worker}/resume", roles.WORKERS_CONTROL),
+    ("/workers/{worker}/drain", roles.WORKERS_CONTROL),
+]
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+@pytest.mark.parametrize(("path", "action"), CONTROLS)
+def test_each_role_may_what_the_table_says(
+    api: Any, vera: User, done_job: Any, worker: Any, role: str, path: str, action: str
+) -> None:
+    User.objects.filter(pk=vera.pk).update(role=role)
+    vera.refresh_from_db()
+    answer = api(vera).post(path.format(job=done_job.pk, worker=worker.pk), {}, format="json")
+    assert (answer.status_code == 403) is not roles.may(role, action)
+    assert answer.status_code < 500
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ SHOWN = {
     "id", "name", "type", "payload", "status", "priority", "user_id", "org_id", "created_at", "started_at",
     "finished_at", "retry_count", "error_msg", "lane", "run_at", "attempt", "max_retries", "timeout_s",
     "predicted_runtime_ms", "prediction_source", "model_version", "worker_id", "result", "cancel_requested",
-    "idempotency_key",
+    "idempotency_key", "queue", "tags", "concurrency_key", "soft_timeout_s", "memory_mb", "cpu_s", "retry",
+    "replay_of_id",
 }  # fmt: skip
 
 
@@ -35,11 +36,22 @@ def test_a_submitted_job_is_answered_whole(api, bob):
 
 def test_every_optional_field_is_taken(api, bob):
     extra = {"lane": "high", "run_at": "2099-01-02T03:04:05+02:00", "max_retries": 0, "timeout_s": 1.5}
+    extra |= {
+        "queue": "night.ly",
+        "tags": ["a", "b c"],
+        "concurrency_key": "the-printer",
+        "soft_timeout_s": 1,
+    }
+    extra |= {"memory_mb": 64, "cpu_s": 2.5, "retry": {"base_s": 1, "jitter": "none"}}
     job = api(bob).post("/jobs/", {**BODY, **extra, "idempotency_key": "k"}, format="json").json()
     assert job["status"] == "scheduled"
     assert job["run_at"] == "2099-01-02T01:04:05Z"
     assert (job["lane"], job["max_retries"], job["timeout_s"]) == ("high", 0, 1.5)
     assert job["idempotency_key"] == "k"
+    assert {name: job[name] for name in extra if name != "run_at"} == {
+        name: value for name, value in extra.items() if name != "run_at"
+    }
+    assert api(bob).get(f"/jobs/{job['id']}").json() == job
 
 
 def test_a_repeated_key_finds_the_first_job(api, bob):

@@ -17,9 +17,9 @@ def test_the_first_goes_at_once_and_the_rest_as_one() -> None:
     for _ in range(100):
         coalescer.offer([HELLO])
     assert sent == [[HELLO]]
-    coalescer.flush()
+    coalescer.close()
     assert sent == [[HELLO], [HELLO]]
-    coalescer.flush()
+    coalescer.close()
     assert len(sent) == 2
 
 

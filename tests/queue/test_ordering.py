@@ -1,14 +1,12 @@
-"""Rank, priority and backoff: pure numbers."""
+"""Rank and priority: pure numbers."""
 
 from __future__ import annotations
-
-import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import ordering, retries
+from jobs import ordering
 
 times = st.floats(1.6e9, 2.0e9)
 runtimes = st.floats(0, 1e9)
@@ -42,15 +40,3 @@ def test_lanes_are_credits() -> None:
         ordering.rank(due_at_s=0, predicted_ms=0, lane=lane, patience=1) for lane in ordering.LANES
     )
     assert high < normal < low
-
-
-@given(st.integers(0, 5000), st.floats(0.1, 10), st.floats(1, 1000))
-def test_backoff_stays_under_its_cap(retry_count: int, base_s: float, cap_s: float) -> None:
-    delay = retries.delay_s(retry_count, base_s=base_s, cap_s=cap_s, rng=random.Random(1))
-    assert 0 <= delay <= min(cap_s, base_s * 2.0 ** min(retry_count, 60))
-
-
-def test_backoff_doubles_up_to_its_cap() -> None:
-    delays = [retries.delay_s(count, base_s=1, cap_s=10, rng=random.Random(1)) for count in range(6)]
-    share = random.Random(1).random()
-    assert delays == pytest.approx([share * ceiling for ceiling in (1, 2, 4, 8, 10, 10)])

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs import claims, notify, prediction, services, states, submission
+from jobs import claims, notify, services, states, submission
 from jobs.models import Job, JobEvent
 from jobs.prediction import Prediction
 from orgs.exceptions import Forbidden, InvalidInput
 from orgs.models import User
-from tests.processes import database_url
+from tests.queue.submitting import listener
+from tests.waiting import wait_until
 
 Submit = Callable[..., Job]
-
-
-@pytest.fixture
-def predictor() -> Any:
-    """Registers a predictor for one test; puts the real one back."""
-    before = prediction._predictor
-    yield prediction.register
-    prediction.register(before)
 
 
 @pytest.mark.django_db
@@ -86,6 +79,29 @@ class TestSubmit:
             ({"payload": {"function": "no such"}}, "payload.function"),
             ({"payload": []}, "payload"),
             ({"colour": "red"}, "colour"),
+            ({"delay": "3"}, "delay"),
+            ({"delay": -1}, "delay"),
+            ({"delay": float("nan")}, "delay"),
+            ({"delay": 1, "run_at": "2030-01-01T00:00:00Z"}, "delay"),
+            ({"queue": "two words"}, "queue"),
+            ({"queue": "q" * 61}, "queue"),
+            ({"tags": "red"}, "tags"),
+            ({"tags": ["red", "red"]}, "tags"),
+            ({"tags": [str(number) for number in range(21)]}, "tags"),
+            ({"tags": ["ok", " "]}, "tags.1"),
+            ({"tags": ["x" * 61]}, "tags.0"),
+            ({"concurrency_key": ""}, "concurrency_key"),
+            ({"concurrency_key": "k" * 201}, "concurrency_key"),
+            ({"retry": {"base_s": -1}}, "retry.base_s"),
+            ({"retry": {"factor": 0.5}}, "retry.factor"),
+            ({"retry": {"jitter": "some"}}, "retry.jitter"),
+            ({"retry": {"colour": 1}}, "retry.colour"),
+            ({"retry": 5}, "retry"),
+            ({"soft_timeout_s": 5, "timeout_s": 5}, "soft_timeout_s"),
+            ({"soft_timeout_s": settings.JOB_TIMEOUT_S}, "soft_timeout_s"),
+            ({"memory_mb": 15}, "memory_mb"),
+            ({"memory_mb": 64.5}, "memory_mb"),
+            ({"cpu_s": 0}, "cpu_s"),
         ],
     )
     def test_bad_input_names_its_field_and_stores_nothing(
@@ -101,6 +117,45 @@ class TestSubmit:
             submit(bob, lane="express", payload={"function": "noop", "speed": 1})
         assert set(caught.value.fields) == {"lane", "payload.speed"}
 
+    def test_the_answer_is_the_row(self, bob: User, submit: Submit, predictor: Any) -> None:
+        predictor(lambda requests: [Prediction(1234.5, 0.7, "lstm", 7)])
+        first = submit(bob)
+        for fields in (
+            {},
+            {"delay": 3.5, "lane": "low", "queue": "night", "tags": ["a", "b, c"], "concurrency_key": "k"},
+            {"run_at": timezone.now() + timedelta(days=400), "retry": {"base_s": 2, "jitter": "none"}},
+            {"run_at": timezone.now() - timedelta(days=1), "retry": {}, "timeout_s": 9, "soft_timeout_s": 4},
+            {"memory_mb": 64, "cpu_s": 1.5, "max_retries": 0, "idempotency_key": "k\"1'"},
+            {
+                "replay_of": first.pk,
+                "payload": {"function": "echo", "args": ["\u00e9\U0001f600\\", 10**300, None]},
+            },
+        ):
+            job = submit(bob, **fields)
+            row = Job.objects.get(pk=job.pk)
+            names = [field.attname for field in Job._meta.concrete_fields]
+            assert {name: getattr(job, name) for name in names} == {
+                name: getattr(row, name) for name in names
+            }
+            assert (job.org, job.user, job.flow.queue) == (bob.org, bob, job.queue)
+
+    def test_a_delay_counts_from_the_submission(self, bob: User, submit: Submit) -> None:
+        job = submit(bob, delay=90)
+        assert (job.status, job.queued_at) == (states.SCHEDULED, None)
+        assert job.run_at - job.created_at == timedelta(seconds=90)
+        assert job.rank == pytest.approx(job.run_at.timestamp() + 30, abs=100)
+        assert submit(bob, delay=0).status == states.QUEUED
+
+    def test_a_wrong_clock_of_the_submitter_moves_no_job(
+        self, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = submit(bob)
+        real = timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: real() + timedelta(hours=1))
+        after = submit(bob)
+        assert after.created_at - before.created_at < timedelta(minutes=10)
+        assert after.rank - before.rank < 600
+
     def test_repeated_key_returns_the_first_job(self, bob: User, submit: Submit) -> None:
         first = submit(bob, idempotency_key="k1")
         again = submit(bob, idempotency_key="k1")
@@ -108,6 +163,45 @@ class TestSubmit:
         with pytest.raises(services.IdempotencyConflict):
             submit(bob, idempotency_key="k1", name="something else")
         assert Job.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"delay": 1},
+            {"queue": "night"},
+            {"tags": ["a"]},
+            {"concurrency_key": "k"},
+            {"retry": {"base_s": 1}},
+            {"soft_timeout_s": 1},
+            {"memory_mb": 64},
+            {"cpu_s": 1},
+            {"max_retries": 0},
+            {"timeout_s": 1},
+            {"lane": "low"},
+        ],
+    )
+    def test_every_field_belongs_to_the_body(self, bob: User, submit: Submit, other: dict[str, Any]) -> None:
+        first = submit(bob, idempotency_key="k", **other)
+        assert submit(bob, idempotency_key="k", **other).pk == first.pk
+        with pytest.raises(services.IdempotencyConflict):
+            submit(bob, idempotency_key="k")
+
+    @pytest.mark.parametrize("days", [0, 2])
+    @pytest.mark.parametrize("final", [True, False])
+    def test_a_key_expires_once_its_job_is_final_and_old(
+        self, bob: User, submit: Submit, days: int, final: bool
+    ) -> None:
+        first = submit(bob, idempotency_key="k")
+        if final:
+            services.cancel(job=first, user=bob)
+        now = timezone.now() + timedelta(days=days)
+        if not (final and days):
+            assert submit(bob, idempotency_key="k", now=now).pk == first.pk
+            return
+        second = submit(bob, idempotency_key="k", name="another", now=now)
+        first.refresh_from_db()
+        assert (second.was_created, first.idempotency_key, first.status) == (True, None, states.CANCELLED)
+        assert submit(bob, idempotency_key="k", name="another", now=now).pk == second.pk
 
     def test_keys_of_two_organisations_do_not_meet(self, bob: User, charlie: User, submit: Submit) -> None:
         assert submit(bob, idempotency_key="k").pk != submit(charlie, idempotency_key="k").pk
@@ -126,36 +220,13 @@ class TestTransactions:
         assert list(Job.objects.values_list("name", flat=True)) == ["kept"]
 
     def test_a_wake_up_that_cannot_be_sent_fails_no_submission(
-        self, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch
+        self, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        asked: list[Any] = []
-
-        def away(messages: Any) -> None:
-            asked.append(messages)
-            raise OperationalError("the connection was lost")
-
-        monkeypatch.setattr(notify, "_notify", away)
+        cut = "SELECT pg_terminate_backend(pg_backend_pid()), %s::text[], %s::text[]"
+        monkeypatch.setattr(notify, "NOTIFY", cut)
         job = submit(bob)
-        assert len(asked) == 1
+        wait_until(lambda: "hint_lost" in caplog.text, message="the wake-up failed")
         assert Job.objects.get().pk == job.pk
-
-    def test_many_duplicates_at_once_make_one_job(self, bob: User, submit: Submit) -> None:
-        barrier, seen = threading.Barrier(8), []
-
-        def one() -> None:
-            try:
-                barrier.wait(timeout=10)
-                seen.append(submit(bob, idempotency_key="same").pk)
-            finally:
-                connection.close()
-
-        threads = [threading.Thread(target=one) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=20)
-        assert len(seen) == 8
-        assert len(set(seen)) == Job.objects.count() == 1
 
 
 @pytest.mark.django_db
@@ -182,6 +253,7 @@ class TestCancel:
         assert services.cancel(job=of_bob, user=alice).status == states.CANCELLED
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -195,6 +267,7 @@ def test_any_json_is_either_a_submission_or_named_errors(values: object) -> None
         assert error.fields
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {"name": st.text(), "type": st.sampled_from(["http", "shell", "etl", "ml", "python", "x"])},
@@ -205,6 +278,15 @@ def test_any_json_is_either_a_submission_or_named_errors(values: object) -> None
             "timeout_s": st.floats() | st.text(),
             "max_retries": st.integers() | st.text(),
             "idempotency_key": st.text(),
+            "delay": st.floats() | st.text() | st.integers(),
+            "queue": st.text() | st.integers(),
+            "tags": st.lists(st.text() | st.none()) | st.text(),
+            "concurrency_key": st.text(),
+            "retry": st.dictionaries(
+                st.sampled_from(["base_s", "factor", "jitter"]), st.floats() | st.text()
+            ),
+            "soft_timeout_s": st.floats() | st.text(),
+            "memory_mb": st.integers() | st.floats(),
         },
     )
 )
@@ -213,10 +295,3 @@ def test_almost_right_submissions_never_raise_anything_else(values: dict[str, ob
         submission.parse(values)
     except submission.SubmissionError as error:
         assert error.fields
-
-
-def listener() -> psycopg.Connection:
-    session = psycopg.connect(database_url(), autocommit=True)
-    session.execute("LISTEN smartqueue_jobs")
-    session.execute("LISTEN smartqueue_live")
-    return session
