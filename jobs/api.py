@@ -24,14 +24,15 @@ from jobs.serializers import (
     OutputQuerySerializer,
     OutputSerializer,
     WorkerListSerializer,
+    job_as_dict,
 )
 from jobs.submission import Submission
 from orgs import roles
 from orgs.api import answers
 from orgs.exceptions import InvalidInput, NotFound
 from orgs.pagination import IdCursorPagination, OldestFirst
+from orgs.queries import checked_query
 from orgs.scoping import OrgAPIMixin, org_of
-from orgs.serializers import StrictSerializer
 
 READ = {"GET": roles.JOBS_READ}
 MOST_UNKNOWN = 20
@@ -73,7 +74,7 @@ class JobListView(OrgAPIMixin, ListAPIView[Job]):
     )
     def post(self, request: Request) -> Response:
         job = services.submit(org=org_of(self.user), user=self.user, **_submission(request))
-        return Response(JobSerializer(job).data, status=201 if job.was_created else 200)
+        return Response(job_as_dict(job), status=201 if job.was_created else 200)
 
 
 class JobView(OrgAPIMixin, APIView):
@@ -184,25 +185,16 @@ class LeaderView(OrgAPIMixin, APIView):
         return Response(LeaderSerializer(leader).data)
 
 
-def checked_query(
-    shape: type[StrictSerializer], request: Request, *, besides: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The query parameters of a request; `besides` are read by somebody else. Raises ValidationError."""
-    given = request.query_params
-    twice = {name: ["Given more than once."] for name, values in given.lists() if len(values) > 1}
-    if twice:
-        raise InvalidInput(fields=twice)
-    query = shape(data={name: value for name, value in given.items() if name not in besides})
-    query.is_valid(raise_exception=True)
-    return dict(query.validated_data)
-
-
 def _submission(request: Request) -> dict[str, Any]:
     """What the body and the Idempotency-Key header say, to be checked by `services.submit`.
 
     Unknown names are refused here already: as keyword arguments they could meet the service's own.
     """
-    body, key = request.data, request.headers.get("Idempotency-Key")
+    return submission_values(request.data, request.headers.get("Idempotency-Key"))
+
+
+def submission_values(body: Any, key: str | None) -> dict[str, Any]:
+    """The keyword arguments for `services.submit`; raises InvalidInput."""
     if not isinstance(body, dict):
         raise InvalidInput(fields={"body": ["Expected a JSON object."]})
     unknown = [name for name in body if name not in Submission.model_fields][:MOST_UNKNOWN]

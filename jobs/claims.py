@@ -24,6 +24,7 @@ __all__ = ["Claimed", "Ending", "Finish", "Heads", "Held", "Moved", "Renewed"]
 
 # Flows that one claim takes from at most: bounds what it locks. The others' heads come first next time.
 MOST_FLOWS = 16
+PAYLOAD, RETRY_POLICY = 5, 13  # among the fields of Claimed
 
 # `known` says from where on each flow may have live jobs: as remembered, lowered by what was queued since.
 # `alive` finds the first live job from there on, which is what the worker remembers next; a flow without one
@@ -229,7 +230,9 @@ WITH lost AS MATERIALIZED (
         END AS next_status,
         'The worker ' || %(what)s || ' during attempt ' || attempt || '.' AS error
     FROM jobs_job
-    WHERE status = 'running' AND lease_expires_at >= coalesce(%(since)s::timestamptz, '-infinity')
+    WHERE status = 'running' AND lease_expires_at >= coalesce(
+            %(since)s::timestamptz, now() - make_interval(secs => %(age_s)s), '-infinity'
+        )
         AND lease_expires_at < coalesce(%(until)s::timestamptz, now())
         AND (%(workers)s::text[] IS NULL OR worker_id = ANY(%(workers)s::text[]))
     ORDER BY lease_expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -289,10 +292,7 @@ def claim(
     }
     *rows, last = _run(CLAIM, parameters)
     heads.remember(*last[-3:])
-    return [
-        Claimed(id, org, name, type_, queue, _loaded(payload), *limits, _loaded(policy), predicted, wait)
-        for _, id, org, name, type_, queue, payload, *limits, policy, predicted, wait, _, _, _ in rows
-    ]
+    return [_claimed(row) for row in rows]
 
 
 def renew(
@@ -335,13 +335,16 @@ def reclaim_expired(
 ) -> list[Moved]:
     """Take up to `limit` jobs from workers that let their lease run out, since `since` where that is given."""
     what = "went silent and lost its lease"
-    span = {"since": since, "until": now, "workers": None}
+    span = {"since": since, "age_s": None, "until": now, "workers": None}
     return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": now, "what": what} | span))
 
 
 def reclaim_from(*, actor: str, workers: Sequence[str], limit: int = 1000) -> list[Moved]:
-    """Take up to `limit` jobs from these workers, which are dead, before their leases run out."""
-    span = {"since": None, "until": datetime.max.replace(tzinfo=UTC), "workers": list(workers)}
+    """Take up to `limit` jobs from these workers, which are dead, before their leases run out.
+
+    Leases that ran out a while ago are left to `reclaim_expired`: in front of them lie those of all that ever ran.
+    """
+    span = {"since": None, "age_s": 60.0, "until": datetime.max.replace(tzinfo=UTC), "workers": list(workers)}
     return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": None, "what": "died"} | span))
 
 
@@ -350,6 +353,12 @@ def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall()
+
+
+def _claimed(row: tuple[Any, ...]) -> Claimed:
+    _, *fields, _, _, _ = row
+    fields[PAYLOAD], fields[RETRY_POLICY] = _loaded(fields[PAYLOAD]), _loaded(fields[RETRY_POLICY])
+    return Claimed(*fields)
 
 
 def _columns(held: Sequence[Held]) -> dict[str, list[int]]:

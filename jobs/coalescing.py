@@ -15,13 +15,14 @@ Message = tuple[str, str]  # channel, payload
 Send = Callable[[list[Message]], None]
 
 MOST_REMEMBERED = 10_000
+LAST_S = 1.0
 
 
 class Coalescer:
     """`offer` sends what is due in the caller's thread; what came too soon is sent by a thread, `window_s` after.
 
     A message that is held back stands for all equal ones until it goes. At the exit of the process the
-    rest goes at once.
+    rest goes at once, if it can go within LAST_S.
     """
 
     def __init__(self, send: Send, windows_s: dict[str, float]) -> None:
@@ -31,6 +32,7 @@ class Coalescer:
         self._due_at: dict[Message, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def offer(self, messages: Iterable[Message]) -> None:
         now = time.monotonic()
@@ -41,12 +43,15 @@ class Coalescer:
         if ready:
             self._send(ready)
 
-    def flush(self) -> None:
-        """Send what is held back, now."""
+    def close(self) -> None:
+        """Have what is held back sent now, and wait for it a moment."""
+        thread = self._thread
         with self._changed:
-            rest, self._due_at = list(self._due_at), {}
-        if rest:
-            self._send(rest)
+            self._closed = True
+            self._due_at = dict.fromkeys(self._due_at, 0.0)
+            self._changed.notify()
+        if thread is not None:
+            thread.join(LAST_S)
 
     def _passes(self, message: Message, now: float) -> bool:
         if message in self._due_at:
@@ -67,13 +72,15 @@ class Coalescer:
         if self._thread is None or not self._thread.is_alive():  # as in a process that was forked
             self._thread = threading.Thread(target=self._run, name="coalescer", daemon=True)
             self._thread.start()
-            atexit.register(self.flush)
+            atexit.register(self.close)
         self._changed.notify()
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 while not (due := self._take_due(time.monotonic())):
+                    if self._closed:
+                        return
                     self._changed.wait(self._pause_s(time.monotonic()))
             self._send(due)
 

@@ -35,6 +35,8 @@ class ListFilter(forms.Form):
 class NewJob(forms.Form):
     """A job to submit; the type is chosen by a link, which brings an example of its payload."""
 
+    ADVANCED = ("queue", "tags", "delay")
+
     name = forms.CharField(
         max_length=200, help_text="Runs of the same name are compared with each other to predict runtimes."
     )
@@ -43,6 +45,17 @@ class NewJob(forms.Form):
         choices=[(lane, lane) for lane in ordering.LANES],
         initial=ordering.NORMAL,
         help_text=f"Lane high starts {_LEAD_MIN} minutes ahead in the queue, lane low {_LEAD_MIN} minutes behind.",
+    )
+    queue = forms.CharField(
+        max_length=60,
+        required=False,
+        help_text="Workers may serve only some queues; nothing here means default.",
+    )
+    tags = forms.CharField(
+        max_length=2000, required=False, help_text="Labels to find the job by, separated by commas."
+    )
+    delay = forms.FloatField(
+        label="Delay in seconds", min_value=0, required=False, help_text="The job does not start before."
     )
     payload = forms.CharField(
         label="Payload (JSON)",
@@ -58,6 +71,22 @@ class NewJob(forms.Form):
             ) from None
         except (ValueError, RecursionError) as error:
             raise forms.ValidationError(f"This JSON cannot be used: {error}.") from None
+
+    def clean_tags(self) -> list[str]:
+        return [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
+
+    def values(self) -> dict[str, Any]:
+        """What to submit: advanced fields that were left empty are left out."""
+        return {
+            name: value for name, value in self.cleaned_data.items() if value or name not in self.ADVANCED
+        }
+
+    def advanced(self) -> list[forms.BoundField]:
+        """Fields that most jobs do without."""
+        return [self[name] for name in self.ADVANCED]
+
+    def advanced_is_used(self) -> bool:
+        return any(field.value() or field.errors for field in self.advanced())
 
     def refuse(self, fields: Mapping[str, list[str]]) -> None:
         """Show errors of the service, {dotted path: messages}, at the form's own fields."""

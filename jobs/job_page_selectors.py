@@ -13,13 +13,14 @@ from django.utils import timezone
 from jobs import page_results, selectors, services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine
 from jobs.page_selectors import attempts_total, runtime_ms, worker_names
-from orgs import wording
+from orgs import roles, wording
 from orgs.exceptions import NotFound
 from orgs.models import User
 
 LAST_LINES = 500
 LONGEST_LINE = 500
 LAST_STEPS = 200
+MOST_REPLAYS = 5
 LONGEST_REASON = 160
 
 
@@ -28,6 +29,7 @@ class Header:
     job: Job
     meaning: str
     may_cancel: bool
+    may_replay: bool
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Facts:
     total: int
     submitted_by: str
     worker: str
+    replays: list[Job]
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,12 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Attempt:
+    """An ended attempt; `telling`: it failed the job, so its last lines are what people look for."""
+
     log: ExecutionLog
     worker: str
+    tail: list[str]
+    telling: bool
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ def header(user: User, job: Job) -> Header:
         job=job,
         meaning=_meaning(job),
         may_cancel=open_to_it and services.may_cancel(job, user),
+        may_replay=job.is_final and user.may(roles.JOBS_SUBMIT),
     )
 
 
@@ -131,6 +139,7 @@ def facts(job: Job, *, now: datetime | None = None) -> Facts:
         total=attempts_total(job),
         submitted_by=job.user.username if job.user else "",
         worker=worker_names([job.worker_id]).get(job.worker_id or "", (job.worker_id or "")[:8]),
+        replays=list(job.replays.only("status").order_by("-pk")[:MOST_REPLAYS]),
     )
 
 
@@ -154,7 +163,15 @@ def timeline(job: Job) -> Timeline:
 def attempts(job: Job) -> list[Attempt]:
     logs = list(selectors.executions(job))
     names = worker_names(log.worker_id for log in logs)
-    return [Attempt(log, names.get(log.worker_id, log.worker_id[:8])) for log in logs]
+    return [
+        Attempt(
+            log,
+            worker=names.get(log.worker_id, log.worker_id[:8]),
+            tail=getattr(log, "output_tail", []),
+            telling=log.final and job.status == states.FAILED,
+        )
+        for log in logs
+    ]
 
 
 def output(job: Job) -> Output:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.http import QueryDict
 from django.urls import path
 
-from jobs import job_page_selectors, page_selectors, worker_page_selectors
+from jobs import control_page_selectors, job_page_selectors, page_selectors, worker_page_selectors
 from jobs.forms import ListFilter
 from orgs import roles
 from orgs.live import LiveView, OrgConsumer
@@ -15,14 +15,24 @@ from orgs.models import User
 
 
 class JobsLive(LiveView):
-    """The list: states with counts, and one page of jobs."""
+    """The list: what is paused and replayed, states with counts, and one page of jobs."""
 
     action_needed = roles.JOBS_READ
-    fragments: ClassVar = {"tabs": "jobs/_tabs.html", "table": "jobs/_table.html"}
+    fragments: ClassVar = {
+        "pauses": "jobs/_pauses.html",
+        "replays": "jobs/_replays.html",
+        "tabs": "jobs/_tabs.html",
+        "table": "jobs/_table.html",
+    }
 
     def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
         wanted = page_selectors.wanted_from(ListFilter(query))
-        return {"tabs": page_selectors.tabs(user, wanted), "table": page_selectors.table(user, wanted)}
+        return {
+            "pauses": control_page_selectors.pauses(user),
+            "replays": control_page_selectors.replays(user),
+            "tabs": page_selectors.tabs(user, wanted),
+            "table": page_selectors.table(user, wanted),
+        }
 
 
 class JobLive(LiveView):
@@ -52,13 +62,21 @@ class JobLive(LiveView):
 
 
 class WorkersLive(LiveView):
-    """The worker pool and the leader: shared by all organisations."""
+    """The worker pool and the leader, shared by all organisations, and what is paused of the reader's."""
 
     action_needed = roles.JOBS_READ
-    fragments: ClassVar = {"leader": "jobs/_leader.html", "pool": "jobs/_pool.html"}
+    fragments: ClassVar = {
+        "pauses": "jobs/_pauses.html",
+        "leader": "jobs/_leader.html",
+        "pool": "jobs/_pool.html",
+    }
 
     def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
-        return {"leader": worker_page_selectors.leader(), "pool": worker_page_selectors.pool()}
+        return {
+            "pauses": control_page_selectors.pauses(user),
+            "leader": worker_page_selectors.leader(),
+            "pool": worker_page_selectors.pool(user),
+        }
 
 
 sockets = [

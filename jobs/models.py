@@ -142,6 +142,10 @@ class Job(OrgModel):
                 include=["lane", "type"],
                 condition=~Q(status=states.DONE),
             ),
+            # housekeeping: idempotency keys that have outlived their time.
+            models.Index(
+                fields=["created_at"], name="job_keys_by_age", condition=Q(idempotency_key__isnull=False)
+            ),
             # selectors: jobs with a tag, and the replays of a job.
             GinIndex(fields=["tags"], name="job_tags", condition=~Q(tags=[])),
             models.Index(fields=["replay_of"], name="job_replays", condition=Q(replay_of__isnull=False)),

@@ -67,3 +67,8 @@ def _send(messages: list[Message]) -> None:
 
 
 _coalescer = Coalescer(_send, WINDOWS_S)
+
+
+def end() -> None:
+    """Send what is held back; afterwards the database may go. The end of a process does it by itself."""
+    _coalescer.close()

@@ -9,17 +9,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Count, QuerySet
+from django.db.models.functions import Left
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs import selectors, states
 from jobs.forms import ListFilter
 from jobs.models import Job, Worker
-from orgs import wording
+from orgs import roles, wording
 from orgs.models import User
 
 PAGE_SIZE = 25
 COUNT_CAP = 10_000
 LONGEST_ECHO = 40
+LONGEST_ERROR = 240
 
 TABS = (
     states.QUEUED,
@@ -59,20 +62,26 @@ class Tab:
 
 @dataclass(frozen=True)
 class Row:
-    """A job in the list; see `runtime_ms` and `attempts_total` for the numbers."""
+    """A job in the list; see `runtime_ms` and `attempts_total` for the numbers.
+
+    `error` and `replay`, the job that replays it, are there for dead letters.
+    """
 
     job: Job
     runtime_ms: float | None
     total: int
     worker: str
     org_name: str
+    error: str = ""
+    replay: Job | None = None
 
 
 @dataclass(frozen=True)
 class Table:
     """A page of the list; `older` and `newer` are query strings, None where there is no such page.
 
-    `homeless`: the reader belongs to no organisation.
+    `homeless`: the reader belongs to no organisation. `replay_all`: the address of the form that replays all
+    dead letters that match; None for who may not, and for lists of other jobs.
     """
 
     rows: list[Row]
@@ -82,6 +91,11 @@ class Table:
     filtered: bool
     homeless: bool
     left_out: list[str]
+    replay_all: str | None = None
+
+    @property
+    def dead_letters(self) -> bool:
+        return self.status == states.FAILED
 
 
 @dataclass(frozen=True)
@@ -133,19 +147,23 @@ def tabs(user: User, wanted: Wanted) -> list[Tab]:
 def table(user: User, wanted: Wanted, *, now: datetime | None = None) -> Table:
     """One page of the list, newest first, by id: new jobs do not shift the pages behind them."""
     jobs = _matching(user, wanted, wanted.status).defer(*_HEAVY)
+    if wanted.status == states.FAILED:
+        jobs = jobs.annotate(error_start=Left("error_msg", LONGEST_ERROR))
     if user.is_platform_admin:
         jobs = jobs.select_related("org")
     page, has_newer, has_older = _page(jobs, before=wanted.before, after=wanted.after)
     workers = worker_names(job.worker_id for job in page)
+    replays = _replays_of(page) if wanted.status == states.FAILED else {}
     now = now or timezone.now()
     return Table(
-        rows=[_row(job, workers, now, with_org=user.is_platform_admin) for job in page],
+        rows=[_row(job, workers, now, replays, with_org=user.is_platform_admin) for job in page],
         older=wanted.query(before=page[-1].pk) if has_older else None,
         newer=wanted.query(after=page[0].pk if page else None) if has_newer else None,
         status=wanted.status,
         filtered=wanted.filtered,
         homeless=user.org_id is None and not user.is_platform_admin,
         left_out=wanted.left_out,
+        replay_all=_replay_all(user, wanted) if page else None,
     )
 
 
@@ -218,7 +236,22 @@ def _page(jobs: QuerySet[Job], *, before: int | None, after: int | None) -> tupl
     return found[:PAGE_SIZE], before is not None, len(found) > PAGE_SIZE
 
 
-def _row(job: Job, workers: dict[str, str], now: datetime, *, with_org: bool) -> Row:
+def _replays_of(page: list[Job]) -> dict[int, Job]:
+    """The latest replay of each job that has one."""
+    found = Job.objects.filter(replay_of__in=[job.pk for job in page]).order_by("pk")
+    return {job.replay_of_id: job for job in found.only("status", "replay_of_id") if job.replay_of_id}
+
+
+def _replay_all(user: User, wanted: Wanted) -> str | None:
+    if wanted.status != states.FAILED or not (user.org_id and user.may(roles.JOBS_REPLAY_MANY)):
+        return None
+    given = {"type": wanted.type, "name": wanted.q}
+    return (
+        f"{reverse('page-replay-many')}?{urlencode({name: value for name, value in given.items() if value})}"
+    )
+
+
+def _row(job: Job, workers: dict[str, str], now: datetime, replays: dict[int, Job], *, with_org: bool) -> Row:
     worker_id = job.worker_id or ""
     return Row(
         job=job,
@@ -226,4 +259,6 @@ def _row(job: Job, workers: dict[str, str], now: datetime, *, with_org: bool) ->
         total=attempts_total(job),
         worker=workers.get(worker_id, worker_id[:8]),
         org_name=job.org.name if with_org else "",
+        error=wording.shortened(getattr(job, "error_start", ""), LONGEST_ERROR),
+        replay=replays.get(job.pk),
     )

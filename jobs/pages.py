@@ -74,7 +74,7 @@ class NewJobPage(OrgPageMixin, View):
 
     def _submit(self, form: NewJob) -> Job | None:
         try:
-            return services.submit(org=org_of(self.user), user=self.user, **form.cleaned_data)
+            return services.submit(org=org_of(self.user), user=self.user, **form.values())
         except InvalidInput as error:
             form.refuse(error.fields)
             return None

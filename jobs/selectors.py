@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
-from django.db.models.functions import Now
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Left, Now
 
 from jobs import states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, SchedulerLeader, Worker
@@ -19,6 +20,8 @@ from orgs.exceptions import NotFound
 from orgs.models import User
 
 MISSED_HEARTBEATS = 3
+TAIL_LINES = 20
+LONGEST_TAIL_LINE = 500
 # The leader refreshes its row every second; a standby takes over from one that is silent for this long.
 LEADER_SILENT_S = 10.0
 
@@ -30,6 +33,8 @@ class JobFilter:
     status: str | None = None
     type: str | None = None
     lane: str | None = None
+    queue: str | None = None
+    tag: str | None = None
     name: str | None = None
     user: int | None = None
     created_after: datetime | None = None
@@ -60,14 +65,18 @@ def jobs(user: User, wanted: JobFilter | None = None) -> QuerySet[Job]:
         "status": wanted.status,
         "type": wanted.type,
         "lane": wanted.lane,
+        "queue": wanted.queue,
         "name__icontains": wanted.name,
         "user_id": wanted.user,
         "created_at__gte": wanted.created_after,
         "created_at__lt": wanted.created_before,
     }
-    return Job.objects.for_user(user).filter(
+    found = Job.objects.for_user(user).filter(
         **{name: value for name, value in conditions.items() if value is not None}
     )
+    if wanted.tag is None:
+        return found
+    return found.filter(tags__contains=[wanted.tag]).exclude(tags=[])  # as the partial index job_tags has it
 
 
 def job(user: User, job_id: int) -> Job:
@@ -79,8 +88,16 @@ def job(user: User, job_id: int) -> Job:
 
 
 def executions(of: Job) -> QuerySet[ExecutionLog]:
-    """The ended attempts of a job, first one first."""
-    return ExecutionLog.objects.filter(job=of).order_by("attempt")
+    """The ended attempts of a job, first one first; each has `output_tail`, its last lines in order."""
+    logs = ExecutionLog.objects.filter(job=of).annotate(output_tail=ArraySubquery(_tail_of_attempt()))
+    return logs.order_by("attempt")
+
+
+def _tail_of_attempt() -> QuerySet[LogLine, str]:
+    """For a query of executions: reads the unique index logline_order backwards, once per attempt shown."""
+    of_attempt = {name: OuterRef(OuterRef(name)) for name in ("job_id", "attempt")}
+    newest = LogLine.objects.filter(**of_attempt).order_by("-seq").values("pk")[:TAIL_LINES]
+    return LogLine.objects.filter(pk__in=newest).order_by("seq").values_list(Left("text", LONGEST_TAIL_LINE))
 
 
 def events(of: Job) -> QuerySet[JobEvent]:
@@ -131,5 +148,5 @@ def leader() -> SchedulerLeader | None:
 
 
 def unfinished(user: User) -> QuerySet[Job]:
-    """The jobs that are waiting or running; reads the partial index job_active."""
+    """The jobs that are waiting or running; reads the partial index job_of_org_not_done."""
     return Job.objects.for_user(user).filter(status__in=states.ACTIVE)

@@ -5,6 +5,7 @@ What a job may be submitted with is checked by `jobs.submission` alone; `jobs.op
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rest_framework import serializers
@@ -13,6 +14,7 @@ from jobs import ordering, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, SchedulerLeader, Worker
 from jobs.payloads import JOB_TYPES
 from jobs.selectors import Place
+from jobs.submission import QUEUE_NAME
 from orgs.serializers import StrictSerializer
 
 MOST_LINES = 1000
@@ -23,6 +25,13 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     """A job as the API shows it."""
 
     payload = serializers.DictField(read_only=True, help_text="As submitted; its fields depend on the type.")
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    retry = serializers.DictField(
+        source="retry_policy",
+        read_only=True,
+        allow_null=True,
+        help_text="The delays between attempts as submitted; null: those of the type.",
+    )
 
     class Meta:
         model = Job
@@ -32,6 +41,9 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "type",
             "payload",
             "lane",
+            "queue",
+            "tags",
+            "concurrency_key",
             "status",
             "priority",
             "predicted_runtime_ms",
@@ -47,6 +59,11 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "retry_count",
             "max_retries",
             "timeout_s",
+            "soft_timeout_s",
+            "memory_mb",
+            "cpu_s",
+            "retry",
+            "replay_of_id",
             "worker_id",
             "cancel_requested",
             "error_msg",
@@ -54,6 +71,17 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "idempotency_key",
         ]
         read_only_fields = fields
+
+
+@functools.cache
+def _job_serializer() -> JobSerializer:
+    """One for all: a ModelSerializer makes its fields anew in each instance, which costs more than the rest."""
+    return JobSerializer()
+
+
+def job_as_dict(job: Job) -> dict[str, Any]:
+    """As `JobSerializer(job).data`."""
+    return _job_serializer().to_representation(job)
 
 
 class JobListItemSerializer(JobSerializer):
@@ -74,6 +102,10 @@ class JobQuerySerializer(StrictSerializer):
         max_length=200, required=False, help_text="Part of the name, in upper or lower case."
     )
     user = serializers.IntegerField(min_value=1, required=False, help_text="Id of the user who submitted it.")
+    queue = serializers.RegexField(
+        QUEUE_NAME, required=False, error_messages={"invalid": "Expected the name of a queue."}
+    )
+    tag = serializers.CharField(max_length=60, required=False)
     created_after = serializers.DateTimeField(
         required=False, help_text="Submitted at or after this time (ISO 8601)."
     )
@@ -82,6 +114,10 @@ class JobQuerySerializer(StrictSerializer):
 
 class ExecutionSerializer(serializers.ModelSerializer[ExecutionLog]):
     """One ended attempt of a job."""
+
+    output_tail = serializers.ListField(
+        child=serializers.CharField(), help_text="The last lines of its output, in order; long ones are cut."
+    )
 
     class Meta:
         model = ExecutionLog
@@ -97,6 +133,7 @@ class ExecutionSerializer(serializers.ModelSerializer[ExecutionLog]):
             "worker_id",
             "error_msg",
             "logged_at",
+            "output_tail",
         ]
         read_only_fields = fields
 
@@ -164,6 +201,13 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     status = serializers.ChoiceField(
         choices=Worker.STATUSES, source="state", help_text="lost: it did not report for three heartbeats."
     )
+    types = serializers.ListField(child=serializers.CharField(), help_text="The job types that it takes.")
+    queues = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="The queues that it serves; null: all."
+    )
+    wanted = serializers.ChoiceField(
+        choices=Worker.WANTED, help_text="drain: it takes no more jobs and ends after those that run."
+    )
 
     class Meta:
         model = Worker
@@ -176,6 +220,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "started_at",
             "concurrency",
             "running",
+            "types",
+            "queues",
+            "wanted",
         ]
         read_only_fields = fields
 

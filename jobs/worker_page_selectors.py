@@ -7,18 +7,23 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from jobs import selectors
+from jobs import control, selectors
 from jobs.models import SchedulerLeader, Worker
+from jobs.payloads import JOB_TYPES
+from orgs import roles
+from orgs.models import User
 
 ENDED_SHOWN_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class PoolWorker:
-    """A worker process; `state` is its status, or "lost" when it fell silent."""
+    """A worker process; `state` is its status, or "lost" when it fell silent. `takes`: what it serves, in words."""
 
     worker: Worker
     state: str
+    takes: str
+    may_control: bool
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Pool:
     busy: int
     slots: int
     processed: int
+    controls: bool
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,10 @@ class Leader:
     silent: bool
 
 
-def pool(*, now: datetime | None = None) -> Pool:
+def pool(user: User, *, now: datetime | None = None) -> Pool:
     since = (now or timezone.now()) - ENDED_SHOWN_FOR
-    found = [
-        PoolWorker(worker, str(getattr(worker, "state", worker.status))) for worker in selectors.workers()
-    ]
+    controls = user.may(roles.WORKERS_CONTROL)
+    found = [_pool_worker(worker, controls) for worker in selectors.workers()]
     active = [one.worker for one in found if one.state == Worker.ACTIVE]
     return Pool(
         workers=[one for one in found if _lives(one) or one.worker.last_seen > since],
@@ -52,6 +57,7 @@ def pool(*, now: datetime | None = None) -> Pool:
         busy=sum(worker.running for worker in active),
         slots=sum(worker.concurrency for worker in active),
         processed=sum(one.worker.jobs_processed for one in found),
+        controls=controls,
     )
 
 
@@ -62,6 +68,18 @@ def leader(*, now: datetime | None = None) -> Leader | None:
         return None
     silent_for = (now or timezone.now()) - row.last_seen
     return Leader(row, silent=silent_for >= timedelta(seconds=selectors.LEADER_SILENT_S))
+
+
+def _pool_worker(worker: Worker, controls: bool) -> PoolWorker:
+    state = str(getattr(worker, "state", worker.status))
+    told = controls and state == Worker.ACTIVE and control.may_be_told(worker)
+    return PoolWorker(worker, state, takes=_takes(worker), may_control=told)
+
+
+def _takes(worker: Worker) -> str:
+    queues = "all queues" if worker.queues is None else f"queues {', '.join(worker.queues)}"
+    everything = not worker.types or set(worker.types) >= set(JOB_TYPES)
+    return f"{queues}; {'all types' if everything else 'types ' + ', '.join(worker.types)}"
 
 
 def _lives(one: PoolWorker) -> bool:

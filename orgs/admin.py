@@ -18,7 +18,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from orgs import roles
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, is_platform_admin
 from orgs.admin_site import site
-from orgs.models import Organization, User
+from orgs.models import AuditEntry, Organization, User
 from orgs.scoping import scoped
 from orgs.services import GRANTED_BY_ORG_ADMINS
 
@@ -102,6 +102,30 @@ class OrganizationAdmin(OrgScopedAdmin):
     @admin.display(description="members", ordering="_members")
     def member_count(self, org: Any) -> int:
         return int(org._members)
+
+
+@admin.register(AuditEntry, site=site)
+class AuditEntryAdmin(OrgScopedAdmin):
+    """To read only: entries are added by `orgs.audit`, and nobody changes them."""
+
+    view_needs = roles.AUDIT_READ
+    list_display = ("at", "actor", "action", "target", "org")
+    list_display_links = ("at", "action")
+    list_select_related = ("org",)
+    list_filter = (("org", OrgRelatedFilter),)
+    search_fields = ("actor", "action", "target")
+    ordering = ("-id",)
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
 
 
 def _is_platform_admin(obj: Model | None) -> bool:

@@ -14,13 +14,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from orgs import roles, selectors, services, tokens
+from orgs import audit, roles, selectors, services, tokens
 from orgs.exceptions import InvalidCredentials
 from orgs.limits import count_request
-from orgs.models import User
-from orgs.pagination import OldestFirst
+from orgs.models import AuditEntry, User
+from orgs.pagination import IdCursorPagination, OldestFirst
+from orgs.queries import checked_query
 from orgs.scoping import OrgAPIMixin, org_of, require
 from orgs.serializers import (
+    AuditEntrySerializer,
+    AuditQuerySerializer,
     ErrorSerializer,
     InviteSerializer,
     LoginSerializer,
@@ -159,3 +162,24 @@ class MemberListView(OrgAPIMixin, ListAPIView[User]):
 
     def get_queryset(self) -> QuerySet[User]:
         return selectors.members(user=self.user)
+
+
+@extend_schema_view(
+    get=extend_schema(
+        parameters=[AuditQuerySerializer],
+        responses=answers(200, AuditEntrySerializer(many=True), 400, 401, 403),
+        summary="What people did in your organisation, newest first (org admins)",
+        description="Platform admins read the entries of all organisations and of the platform.",
+        tags=["orgs"],
+        operation_id="orgs_me_audit",
+    )
+)
+class AuditView(OrgAPIMixin, ListAPIView[AuditEntry]):
+    action_needed = {"GET": roles.AUDIT_READ}
+    serializer_class = AuditEntrySerializer
+    pagination_class = IdCursorPagination
+    queryset = AuditEntry.objects.none()
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        query = checked_query(AuditQuerySerializer, self.request, besides=("cursor", "page_size"))
+        return audit.entries(self.user, action=query.get("action"), by=query.get("user"))

@@ -61,6 +61,13 @@ class Conflict(SmartQueueError):
     http_status = 409
 
 
+class TooLarge(SmartQueueError):
+    """The body of the request is too large."""
+
+    code = "too_large"
+    http_status = 413
+
+
 class InvalidCredentials(SmartQueueError):
     """No active user has this username and password."""
 

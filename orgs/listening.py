@@ -1,9 +1,9 @@
 """LISTEN on `smartqueue_live`: one connection per web process turns notifications into group messages.
 
-Each payload is the id of an organisation whose pages may show something new. The connection is its own,
-past any pooler and outside Django's pool, in autocommit (inside a transaction LISTEN hears nothing). It
-is held while somebody watches and made again when it breaks; notifications of the gap are lost, so
-everybody is told to look again after each (re)connection.
+Each payload is the id of an organisation whose pages may show something new; an empty one stands for all
+of them. The connection is its own, past any pooler and outside Django's pool, in autocommit (inside a
+transaction LISTEN hears nothing). It is held while somebody watches and made again when it breaks;
+notifications of the gap are lost, so everybody is told to look again after each (re)connection.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ async def _pass_on(connection: psycopg.AsyncConnection) -> None:
             if payload.isdecimal() and payload.isascii():
                 await _tell(group_name(int(payload)))
                 await _tell(ALL_ORGS)
+            elif not payload:
+                await _tell(EVERYBODY)
         # A silent connection may be a dead one: only an answer tells.
         async with asyncio.timeout(ANSWER_S):
             await connection.execute("SELECT 1")

@@ -72,7 +72,9 @@ class User(AbstractUser):
 class AuditEntry(models.Model):
     """What a person did, to what, and when. Rows are only added; `orgs.audit` is the one writer."""
 
-    org = models.ForeignKey(Organization, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+    org = models.ForeignKey(
+        Organization, null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     actor = models.CharField(max_length=150)
     action = models.CharField(max_length=60)

@@ -11,7 +11,7 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from rest_framework import serializers
 
 from orgs import roles
-from orgs.models import Organization, User
+from orgs.models import AuditEntry, Organization, User
 from orgs.services import GRANTED_BY_ORG_ADMINS
 
 # Hashing a password costs as much as it is long; nobody types more than this.
@@ -112,3 +112,27 @@ class OwnOrganizationSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     role = serializers.ChoiceField(choices=list(roles.ROLES.items()), help_text="Your role in it.")
     member_count = serializers.IntegerField()
+
+
+class AuditQuerySerializer(StrictSerializer):
+    """Which entries of the audit log to list."""
+
+    action = serializers.CharField(
+        max_length=60, required=False, help_text="Exactly this action: job.cancel."
+    )
+    user = serializers.IntegerField(
+        min_value=1, max_value=2**63 - 1, required=False, help_text="Id of the user who did it."
+    )
+
+
+class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+    """What somebody did."""
+
+    actor = serializers.CharField(help_text="The username at that time.")
+    target = serializers.CharField(help_text="What it was done to.")
+    details = serializers.DictField(help_text="What else there is to know; its names depend on the action.")
+
+    class Meta:
+        model = AuditEntry
+        fields = ["id", "org_id", "user_id", "actor", "action", "target", "details", "at"]
+        read_only_fields = fields

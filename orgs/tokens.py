@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Collection
+from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from orgs import jwt
-from orgs.models import User
+from orgs.models import Organization, User
 
 ISSUER = AUDIENCE = "smartqueue"
 _LARGEST_ID = 2**63 - 1
+# In the order of the models, as `from_db` takes them.
+_OF_USER = ("id", "username", "is_active", "role", "org_id")
+_OF_ORG = ("id", "name", "created_at")
+_ACTIVE = """
+SELECT u.id, u.username, u.is_active, u.role, u.org_id, o.id, o.name, o.created_at
+FROM orgs_user u LEFT JOIN orgs_organization o ON o.id = u.org_id
+WHERE u.id = ANY(%s) AND u.is_active
+"""
 
 
 def issue_access_token(user: User, *, now: float | None = None) -> str:
@@ -34,11 +45,34 @@ def issue_access_token(user: User, *, now: float | None = None) -> str:
 
 def user_of_access_token(token: str) -> User:
     """The active user whom `token` stands for; raises jwt.InvalidToken."""
+    user_id = subject_of(token)
+    user = User.objects.select_related("org").filter(pk=user_id, is_active=True).first()
+    if user is None:
+        raise jwt.InvalidToken("The user of this token is gone or inactive.")
+    return user
+
+
+def subject_of(token: str) -> int:
+    """The id of the user whom `token` was issued for; raises jwt.InvalidToken."""
     secrets = [settings.JWT_SECRET, *settings.JWT_PREVIOUS_SECRETS]
     subject = jwt.decode(token, secrets=secrets, issuer=ISSUER, audience=AUDIENCE)["sub"]
     if not (subject.isascii() and subject.isdigit() and int(subject) <= _LARGEST_ID):
         raise jwt.InvalidToken("sub is not a user.")
-    user = User.objects.select_related("org").filter(pk=int(subject), is_active=True).first()
-    if user is None:
-        raise jwt.InvalidToken("The user of this token is gone or inactive.")
+    return int(subject)
+
+
+def active_users(ids: Collection[int]) -> dict[int, User]:
+    """Those of `ids` that are active, with their organisations; other fields are read when asked for.
+
+    In plain SQL, because building the query costs several times as much as its answer.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_ACTIVE, [list(ids)])
+        rows = cursor.fetchall()
+    return {row[0]: _user(row) for row in rows}
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    user = User.from_db(connection.alias, _OF_USER, row[: len(_OF_USER)])
+    user.org = Organization.from_db(connection.alias, _OF_ORG, row[len(_OF_USER) :]) if user.org_id else None
     return user

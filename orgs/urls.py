@@ -13,5 +13,6 @@ urlpatterns = [
     path("orgs/", api.OrganizationCreateView.as_view(), name="orgs-create"),
     path("orgs/me", api.OwnOrganizationView.as_view(), name="orgs-me"),
     path("orgs/me/members", api.MemberListView.as_view(), name="orgs-me-members"),
+    path("orgs/me/audit", api.AuditView.as_view(), name="orgs-me-audit"),
     path("orgs/<int:org_id>/invite", api.InviteView.as_view(), name="orgs-invite"),
 ]

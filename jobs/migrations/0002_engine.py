@@ -227,6 +227,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='job',
+            index=models.Index(condition=models.Q(('idempotency_key__isnull', False)), fields=['created_at'], name='job_keys_by_age'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
             index=django.contrib.postgres.indexes.GinIndex(condition=models.Q(('tags', []), _negated=True), fields=['tags'], name='job_tags'),
         ),
         migrations.AddIndex(

@@ -13,7 +13,7 @@ from django.db.models import Model
 from django.test import Client
 
 from jobs.models import ExecutionLog, Flow, Job
-from orgs.models import Organization, User
+from orgs.models import AuditEntry, Organization, User
 
 # Far from what the sequences give.
 OWN_ID, FOREIGN_ID = 123_456, 987_654_321
@@ -28,9 +28,10 @@ class World:
     boss: User
     job: Job
     execution: ExecutionLog
+    audited: AuditEntry
 
     def rows(self) -> list[Model]:
-        return [self.org, self.boss, self.job, self.execution]
+        return [self.org, self.boss, self.job, self.execution, self.audited]
 
 
 def make_world(org: Organization, boss: User, first_id: int, word: str) -> World:
@@ -49,7 +50,16 @@ def make_world(org: Organization, boss: User, first_id: int, word: str) -> World
         LogEntry.objects.create(
             user=boss, content_type=kind, object_id=row.pk, object_repr=f"{word}-entry", action_flag=CHANGE
         )
-    return World(org, boss, job, execution)
+    audited = AuditEntry.objects.create(
+        id=first_id,
+        org=org,
+        user=boss,
+        actor=word,
+        action=f"{word}.done",
+        target=word,
+        details={"what": word},
+    )
+    return World(org, boss, job, execution, audited)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from orgs.urls import urlpatterns
 
 PATHS = {
     "/auth/register": "post", "/auth/login": "post", "/auth/users": "get", "/orgs/": "post",
-    "/orgs/me": "get", "/orgs/me/members": "get", "/orgs/{org_id}/invite": "post",
+    "/orgs/me": "get", "/orgs/me/members": "get", "/orgs/me/audit": "get", "/orgs/{org_id}/invite": "post",
 }  # fmt: skip
 
 

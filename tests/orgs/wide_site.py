@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import include, path
 
-from jobs.models import ExecutionLog, Job
+from jobs.models import ExecutionLog, Flow, Job
 from orgs import roles
 from orgs.admin import OrganizationAdmin, UserAdmin
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin
@@ -29,6 +32,12 @@ class WideJobAdmin(OrgScopedAdmin):
     date_hierarchy = "created_at"
     ordering = ("-id",)
     search_fields = ("name", "user__username")
+
+    def save_model(self, request: HttpRequest, obj: Job, form: Any, change: bool) -> None:
+        if not change:
+            org_id = obj.org_id or request.user.org_id
+            obj.flow, _ = Flow.objects.get_or_create(org_id=org_id, queue="default", type=obj.type)
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(ExecutionLog, site=site)

@@ -153,7 +153,7 @@ def test_the_list_costs_the_same_for_one_job_and_for_many(
     for _ in range(page_selectors.PAGE_SIZE):
         submit(bob)
     client = browse(bob)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         client.get("/dashboard/")
 
 

@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from jobs import control, replays
 from jobs.models import Job
 from orgs.models import User
+from tests.jobs_api.conftest import claim, finish
 from tests.pages.conftest import Browse
 
 PAGES = (
@@ -21,6 +23,11 @@ PAGES = (
     "/dashboard/jobs/{job}/cancel/",
     "/dashboard/analytics/",
     "/dashboard/workers/",
+    "/dashboard/?status=failed",
+    "/dashboard/jobs/{dead}/",
+    "/dashboard/jobs/{dead}/replay/",
+    "/dashboard/pauses/new/",
+    "/dashboard/replays/new/",
     "/dashboard/jobs/999999999/",
     "/dashboard/login/",
 )
@@ -40,11 +47,14 @@ class Elements(HTMLParser):
 
 @pytest.fixture(params=PAGES)
 def elements(
-    request: pytest.FixtureRequest, browse: Browse, bob: User, submit: Callable[..., Job]
+    request: pytest.FixtureRequest, browse: Browse, alice: User, submit: Callable[..., Job]
 ) -> Elements:
-    job = submit(bob)
-    client = browse(None if "login" in request.param else bob)
-    return Elements(client.get(request.param.format(job=job.pk)).text)
+    dead = finish(claim(submit(alice, max_retries=0)), "failed", error="broken")
+    job = submit(alice)
+    control.pause(user=alice)
+    replays.start(org=dead.org, user=alice, wanted=replays.ReplayFilter())
+    client = browse(None if "login" in request.param else alice)
+    return Elements(client.get(request.param.format(job=job.pk, dead=dead.pk)).text)
 
 
 def of(elements: Elements, *tags: str) -> Iterator[dict[str, str]]:
@@ -62,7 +72,8 @@ def test_nothing_is_inline(elements: Elements) -> None:
 
 
 def test_everything_comes_from_this_site(elements: Elements) -> None:
-    addresses = [one.get("src") or one.get("href", "") for one in of(elements, "script", "link", "img")]
+    loaded = [one for one in of(elements, "script", "link", "img") if one.get("type") != "application/json"]
+    addresses = [one.get("src") or one.get("href", "") for one in loaded]
     assert [address for address in addresses if not address.startswith("/static/")] == []
 
 

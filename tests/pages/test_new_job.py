@@ -55,6 +55,25 @@ def test_all_fields_reach_the_job(browse: Browse, bob: User) -> None:
     assert browse(bob).post(FORM, SHELL).status_code == 302
     job = Job.objects.get()
     assert (job.name, job.type, job.lane, job.payload) == ("hello", "shell", "high", {"command": "echo hi"})
+    assert (job.queue, job.tags, job.status) == ("default", [], "queued")
+
+
+def test_advanced_fields_reach_the_job_and_its_page(browse: Browse, bob: User) -> None:
+    fields = {"queue": "night", "tags": "red,  big one ,", "delay": "90"}
+    answer = browse(bob).post(FORM, {**SHELL, **fields})
+    job = Job.objects.get()
+    assert (job.queue, job.tags, job.status) == ("night", ["red", "big one"], "scheduled")
+    assert (job.run_at - job.created_at).total_seconds() == 90
+    page = browse(bob).get(answer.headers["Location"]).text
+    assert "<dd>night</dd>" in page
+    assert "<dd>red, big one</dd>" in page
+
+
+def test_the_advanced_part_is_open_only_when_it_is_used(browse: Browse, bob: User) -> None:
+    client = browse(bob)
+    closed = '<details id="advanced">'
+    assert closed in client.get(FORM).text
+    assert closed not in client.post(FORM, {**SHELL, "queue": "a b"}).text
 
 
 @pytest.mark.parametrize(
@@ -72,6 +91,11 @@ def test_all_fields_reach_the_job(browse: Browse, bob: User) -> None:
         ({"payload": '{"command": 1}'}, "payload", "command: "),
         ({"payload": '{"command": "a", "x": 1}'}, "payload", "x: Unknown field."),
         ({"payload": '{"command": "a", "x": 1e999}'}, "payload", "x: "),
+        ({"queue": "a b"}, "queue", "letters, digits"),
+        ({"tags": "a,b,a"}, "tags", "differ"),
+        ({"tags": "x" * 61}, "tags", "60"),
+        ({"delay": "-1"}, "delay", "greater than or equal to 0"),
+        ({"delay": "soon"}, "delay", "number"),
         ({"payload": "[" * 100_000}, "payload", "This JSON cannot be used"),
         ({"payload": json.dumps({"command": "x" * 300_000})}, "payload", "256 KiB"),
         ({"payload": '{"command": "\\u0000"}'}, "payload", "NUL"),

@@ -1,0 +1,23 @@
+"""Query parameters of the API, checked by a serializer. Used by the views of every part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.request import Request
+
+from orgs.exceptions import InvalidInput
+from orgs.serializers import StrictSerializer
+
+
+def checked_query(
+    shape: type[StrictSerializer], request: Request, *, besides: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The query parameters of a request; `besides` are read by somebody else. Raises ValidationError."""
+    given = request.query_params
+    twice = {name: ["Given more than once."] for name, values in given.lists() if len(values) > 1}
+    if twice:
+        raise InvalidInput(fields=twice)
+    query = shape(data={name: value for name, value in given.items() if name not in besides})
+    query.is_valid(raise_exception=True)
+    return dict(query.validated_data)
