@@ -53,8 +53,8 @@ class Known:
     book: Book
 
 
-def known_for(requests: Sequence[PredictionRequest]) -> Known:
-    """Reads everything for these requests in one statement."""
+def known_for(requests: Sequence[PredictionRequest], *, after: str = "") -> Known:
+    """Reads everything for these requests in one statement; `after` is one that is sent before it."""
     orgs = sorted({request.org_id for request in requests})
     statement = _HEAD + "\n    UNION".join([_OF_KEYS, *[_OF_ORG] * len(orgs)]) + _TAIL
     arguments: list[Any] = [
@@ -66,7 +66,9 @@ def known_for(requests: Sequence[PredictionRequest]) -> Known:
     for org_id in orgs:
         arguments += [org_id, org_id, ORG_RUNS]
     with connection.cursor() as cursor:
-        cursor.execute(statement, arguments)
+        cursor.execute(f"{after};{statement}" if after else statement, arguments)
+        if after:
+            cursor.nextset()
         rows = cursor.fetchall()
     book = Book()
     for _, _, org_id, *run in rows:

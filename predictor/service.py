@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_MS = 200
 LOCK_TIMEOUT_MS = 100
+_LIMITS = (
+    f"SELECT set_config('statement_timeout', '{STATEMENT_TIMEOUT_MS}', true),"
+    f" set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,8 @@ def predict(requests: Sequence[PredictionRequest]) -> list[Prediction]:
     when the read takes longer than STATEMENT_TIMEOUT_MS."""
     if not requests:
         return []
-    with _bounded():
-        known = selectors.known_for(requests)
-        model = _model(known.version)
+    known = _known(requests)
+    model = _model(known.version)
     if not model.usable:
         return [NEUTRAL] * len(requests)
     asks = [Ask(request.org_id, request.type, request.name, request.lane, known.at) for request in requests]
@@ -72,7 +75,8 @@ def predict_for_history(job_type: str, history: Sequence[HistoryItem]) -> Predic
     without a usable model; raises as `predict` does.
     """
     with _bounded():
-        model = _model(ModelVersion.objects.filter(active=True).values_list("pk", flat=True).first())
+        version = ModelVersion.objects.filter(active=True).values_list("pk", flat=True).first()
+    model = _model(version)
     if not model.usable:
         return NEUTRAL
     runs = _back_to_back(history)
@@ -84,16 +88,21 @@ def predict_for_history(job_type: str, history: Sequence[HistoryItem]) -> Predic
     return _prediction(Estimate(runtime_ms, COLD_START), model)
 
 
+def _known(requests: Sequence[PredictionRequest]) -> selectors.Known:
+    """Outside a transaction the limits and the read are one message, which is a transaction of its own."""
+    if connection.in_atomic_block:
+        with _bounded():
+            return selectors.known_for(requests)
+    return selectors.known_for(requests, after=_LIMITS)
+
+
 @contextmanager
 def _bounded() -> Iterator[None]:
     """Reads within the limits of time; inside a transaction, in a savepoint, so that a failed read does
     not take the caller's submission with it."""
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
-                [str(STATEMENT_TIMEOUT_MS), str(LOCK_TIMEOUT_MS)],
-            )
+            cursor.execute(_LIMITS)
         yield
         # Released, a savepoint would leave its limits to the rest of the caller's transaction.
         transaction.set_rollback(True)
@@ -112,7 +121,8 @@ def _load(version: int | None) -> Model:
     try:
         if version is None:
             raise NoActiveModel
-        return Model(version, store.load(version), usable=True)
+        with _bounded():
+            return Model(version, store.load(version), usable=True)
     except PredictorError as error:
         logger.error(
             "action=no_usable_model version=%s error=%r: jobs get the neutral priority until another "

@@ -6,15 +6,14 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django.core.asgi import get_asgi_application
-
 from jobs.executors.prctl import hide_process
+from smartqueue.http import get_http_application
 from smartqueue.startup import start_database
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartqueue.settings")
 hide_process()
 start_database()
-django_application = get_asgi_application()
+django_application = get_http_application()
 
 # Only now: these import models.
 from channels.auth import AuthMiddlewareStack  # noqa: E402
@@ -27,6 +26,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 import analytics.live  # noqa: E402
 import jobs.live  # noqa: E402
+from smartqueue.quick_submit import QuickSubmit  # noqa: E402
 
 
 def _with_static_files(application: Any) -> Any:
@@ -58,7 +58,7 @@ sockets = URLRouter(
 
 application = ProtocolTypeRouter(
     {
-        "http": _with_static_files(django_application),
+        "http": QuickSubmit(_with_static_files(django_application)),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
         "lifespan": _lifespan,
     }

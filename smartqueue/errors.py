@@ -61,7 +61,7 @@ class Problem:
 _BAD_REQUEST = Problem(400, "bad_request", "The request cannot be used as it is.")
 _FORBIDDEN = Problem(403, "forbidden", "You are not allowed to do this.")
 _NOT_FOUND = Problem(404, "not_found", NotFound().message)
-_INTERNAL = Problem(500, "internal_error", "Something went wrong on our side.")
+INTERNAL = Problem(500, "internal_error", "Something went wrong on our side.")
 # In the order of asking: Ratelimited is a PermissionDenied.
 _OF_DJANGO: tuple[tuple[type[BaseException], Problem], ...] = (
     (Http404, _NOT_FOUND),
@@ -188,7 +188,7 @@ def handler500(request: HttpRequest) -> HttpResponse:
     """Django calls this while the exception is being handled, so `sys.exc_info` still has it."""
     exc = sys.exc_info()[1]
     problem = problem_of(exc) if isinstance(exc, DATABASE_AWAY) else None
-    return render_problem(request, problem or _INTERNAL)
+    return render_problem(request, problem or INTERNAL)
 
 
 def render_problem(request: HttpRequest, problem: Problem) -> HttpResponse:

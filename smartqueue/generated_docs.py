@@ -29,6 +29,14 @@ Written by `make docs` from `jobs/states.py`, the one place that says what may f
 """
 
 
+ROLES_HEAD = """\
+# Roles
+
+Written by `make docs` from `orgs/roles.py`, the table that API, pages, admin and sockets ask. Everything is within
+one's own organisation; the platform admin (`admin`) sees and does it in all of them.
+
+"""
+
 API_HEAD = """\
 # REST API
 
@@ -42,6 +50,11 @@ loads nothing from elsewhere. This page says what the schema does not.
 - Lists are pages: follow `next`. 429 and 503 carry `Retry-After`.
 - `POST /jobs/` takes an `Idempotency-Key` header (or the field): the same key and body again returns the first job with
   200, the same key with another body 409.
+- `DELETE /pauses/{id}` resumes; `POST /pauses` with `{}` pauses everything. Pausing holds jobs back, it stops none.
+- A replay is a new job with the same submission and `replay_of_id`; it has no idempotency key. Bulk replays
+  (`POST /replays`) run in lane low at `rate_per_s`, oldest job first, one bulk replay of an organisation at a time.
+  A job that was replayed already is left out unless its replay was cancelled: the replay stands for it, and is a dead
+  letter of its own when it fails. What fails after a bulk replay was asked for is not part of it.
 - A prediction without any history is `base x context factor`: base 400 ms for `http`, 1500 for `shell`, 3000 for `etl`,
   12000 for `ml`, 3000 for anything else; the factor lies between 0.7 and 1.3 and comes from the last three job types
   (`http` -0.1 each, `shell` -0.05, `etl` +0.05, `ml` +0.1). `priority = 1 / (1 + predicted_ms / 3000)`; 0.5 when no
@@ -64,6 +77,7 @@ def drawn() -> dict[Path, str]:
         folder / "configuration.md": configuration(),
         folder / "states.md": states(),
         folder / "api.md": api(),
+        folder / "roles.md": roles(),
     }
 
 
@@ -76,6 +90,19 @@ def states() -> str:
 
     rows = "".join(f"| `{status}` | {meaning} |\n" for status, meaning in MEANING.items())
     return f"{STATES_HEAD}{rows}\n```mermaid\n{mermaid()}```\n"
+
+
+def roles() -> str:
+    from orgs.roles import ALLOWED, MEANING, ROLES
+
+    head = "".join(f" `{role}` |" for role in ROLES)
+    rows = [
+        f"| `{action}` | {meaning} |"
+        + "".join(" yes |" if action in ALLOWED[role] else " |" for role in ROLES)
+        + "\n"
+        for action, meaning in MEANING.items()
+    ]
+    return f"{ROLES_HEAD}| action | what it is |{head}\n|---|---|{'---|' * len(ROLES)}\n" + "".join(rows)
 
 
 def api() -> str:

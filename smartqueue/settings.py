@@ -49,7 +49,7 @@ DATABASE_DIRECT_URL = env_secret(
     shown="DATABASE_URL",
 )
 DB_POOL_MAX = env_int(
-    "SMARTQUEUE_DB_POOL_MAX", 8, "Connections that one process keeps in its pool at most.", low=2, high=200
+    "SMARTQUEUE_DB_POOL_MAX", 8, "Connections that one process keeps in its pool at most.", low=4, high=200
 )
 DB_POOL_TIMEOUT_S = env_float(
     "SMARTQUEUE_DB_POOL_TIMEOUT_S",
@@ -68,6 +68,11 @@ EMBEDDED_POSTGRES_DURABLE = env_bool(
 
 # A server whose machine vanished is noticed after seconds, not after the kernel's quarter of an hour.
 NETWORK = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 12_000}
+
+
+# No process of ours may be the one whose forgotten transaction keeps dead rows of the queue. Given when the session
+# starts, which costs no round trip; a pooler refuses such options and has its own (docs/deployment.md).
+SESSION_OPTIONS = "-c idle_in_transaction_session_timeout=60s"
 
 
 def _dsn(name: str, url: str) -> str:
@@ -101,6 +106,7 @@ def _database(dsn: str) -> dict[str, Any]:
         "OPTIONS": {
             **options,
             "connect_timeout": options.get("connect_timeout", 5),
+            "options": f"{'' if DATABASE_DIRECT_URL else SESSION_OPTIONS} {options.get('options', '')}".strip(),
             # A pooler hands statements to other sessions than those that prepared them.
             "prepare_threshold": None if DATABASE_DIRECT_URL else 2,
             "pool": {"min_size": 1, "max_size": DB_POOL_MAX, "timeout": DB_POOL_TIMEOUT_S, "max_idle": 120},
@@ -188,7 +194,12 @@ LEASE_S = env_float(
     "SMARTQUEUE_LEASE_S", 30, "Seconds a claimed job stays with a silent worker.", low=1, high=3600
 )
 HEARTBEAT_S = env_float(
-    "SMARTQUEUE_HEARTBEAT_S", 10, "Seconds between a worker's renewals of its leases.", low=0.2, high=1200
+    "SMARTQUEUE_HEARTBEAT_S",
+    3,
+    "Seconds between a worker's renewals of its leases. A worker whose process is gone and that missed two "
+    "loses its jobs before their lease ends.",
+    low=0.2,
+    high=1200,
 )
 if HEARTBEAT_S * 2 >= LEASE_S:
     raise ImproperlyConfigured(
@@ -211,14 +222,36 @@ WORKER_GRACE_S = env_float(
 JOB_TIMEOUT_S = env_int(
     "SMARTQUEUE_JOB_TIMEOUT_S", 600, "Time limit of a job that names none.", low=1, high=86_400
 )
+JOB_MEMORY_MB = env_int(
+    "SMARTQUEUE_JOB_MEMORY_MB",
+    0,
+    "Memory limit in MiB of a job that names none; 0 is no limit.",
+    low=0,
+    high=1_048_576,
+)
+JOB_CPU_S = env_float(
+    "SMARTQUEUE_JOB_CPU_S",
+    0,
+    "Limit of CPU seconds of a job that names none; 0 is no limit.",
+    low=0,
+    high=864_000,
+)
 JOB_MAX_RETRIES = env_int(
     "SMARTQUEUE_JOB_MAX_RETRIES", 3, "Retries of a job that names none.", low=0, high=100
 )
 RETRY_BASE_S = env_float(
-    "SMARTQUEUE_RETRY_BASE_S", 2, "First retry's largest delay in seconds.", low=0.01, high=3600
+    "SMARTQUEUE_RETRY_BASE_S",
+    2,
+    "First retry's largest delay in seconds; scaled by type, see deployment.md.",
+    low=0.01,
+    high=3600,
 )
 RETRY_CAP_S = env_float(
-    "SMARTQUEUE_RETRY_CAP_S", 600, "Largest delay between two attempts.", low=0.01, high=86_400
+    "SMARTQUEUE_RETRY_CAP_S",
+    600,
+    "Largest delay between two attempts; scaled by type, see deployment.md.",
+    low=0.01,
+    high=86_400,
 )
 PATIENCE = env_float(
     "SMARTQUEUE_PATIENCE",
@@ -228,6 +261,21 @@ PATIENCE = env_float(
     high=10_000,
 )
 FUNCTIONS = env_list("SMARTQUEUE_FUNCTIONS", "", "Python modules that register functions for `python` jobs.")
+
+IDEMPOTENCY_TTL_H = env_float(
+    "SMARTQUEUE_IDEMPOTENCY_TTL_H",
+    24,
+    "Hours for which an idempotency key finds the job that it came with.",
+    low=0.01,
+    high=8760,
+)
+SNAPSHOT_WARN_S = env_float(
+    "SMARTQUEUE_SNAPSHOT_WARN_S",
+    60,
+    "Age in seconds from which on a transaction that keeps dead rows from being removed is reported.",
+    low=1,
+    high=86_400,
+)
 
 # Processes
 PORT = env_int(
@@ -353,6 +401,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobTypeEnum": "jobs.payloads.JOB_TYPES",
         "JobStatusEnum": "jobs.states.STATUSES",
+        "ReplayableStatusEnum": "jobs.replays.REPLAYABLE",
+        "ReplayStatusEnum": "jobs.replays.STATUSES",
         "RoleEnum": "orgs.roles.ROLES.items",
         "GrantedRoleEnum": "orgs.services.GRANTED_BY_ORG_ADMINS",
     },

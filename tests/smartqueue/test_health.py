@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from psycopg import sql
 
+from analytics import snapshots
 from smartqueue import health
 from tests.waiting import wait_until
 
@@ -86,7 +87,7 @@ def test_one_missing_migration_is_enough(db):
         session.execute("DELETE FROM django_migrations WHERE app = 'analytics' AND name = '0001_initial'")
         session.commit()
         try:
-            missing = health.what_is_missing()
+            missing = health.findings().missing
         finally:
             session.execute(
                 "INSERT INTO django_migrations (app, name, applied) VALUES ('analytics', '0001_initial', now())"
@@ -115,3 +116,48 @@ def test_metrics_hold_requests_and_the_queue(db):
     assert "django_http_requests_total" in text
     assert "smartqueue_database_up 1.0" in text
     assert 'smartqueue_jobs{lane="normal",status="queued"} 0.0' in text
+
+
+@pytest.fixture
+def blocker(transactional_db, settings, request) -> Iterator[int]:
+    """The pid of a session with an open transaction, which is old enough to warn of at once."""
+    settings.SNAPSHOT_WARN_S = 0
+    parameters = {**connection.get_connection_params(), "application_name": "nightly report"}
+    parameters["user"] = getattr(request, "param", parameters["user"])
+    with psycopg.connect(**parameters) as session:
+        session.execute("SELECT 'a secret', pg_current_xact_id()")
+        yield session.info.backend_pid
+
+
+def test_ready_with_a_warning_while_somebody_holds_back_dead_rows(blocker):
+    answer = Client().get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    (warning,) = answer.json()["warnings"]
+    assert (warning["code"], warning["pid"]) == ("old_snapshot", blocker)
+    assert (warning["application_name"], warning["state"]) == ("nightly report", "idle in transaction")
+    assert warning["age_s"] >= 0
+    assert "secret" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("blocker", ["postgres"], indirect=True)
+def test_of_another_roles_session_the_warning_says_what_it_cannot_know(blocker, monkeypatch):
+    """The role of the tests is no superuser, as that of a cluster should be."""
+    assert Client().get("/readyz").json() == {"status": "ready"}
+    monkeypatch.setattr(snapshots, "OLD_XIDS", 0)
+    answer = Client().get("/readyz")
+    assert answer.status_code == 200
+    (warning,) = answer.json()["warnings"]
+    assert (warning["pid"], warning["state"], warning["age_s"]) == (blocker, "unknown", "unknown")
+
+
+def test_ready_when_nobody_can_tell_who_holds_back_dead_rows(db, monkeypatch):
+    monkeypatch.setattr(snapshots, "HOLDERS", "SELECT 1 / 0")
+    answer = Client().get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert [warning["code"] for warning in answer.json()["warnings"]] == ["snapshots_unknown"]
+
+
+def test_our_own_sessions_forget_no_transaction(db):
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == ("1min",)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LONG = "s" * 40
 
 
-def load_settings(**environment: str) -> subprocess.CompletedProcess[str]:
+def load_settings(shown: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Import the settings in a process of their own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SMARTQUEUE_")}
     kept.pop("DATABASE_URL", None)
@@ -26,9 +26,8 @@ def load_settings(**environment: str) -> subprocess.CompletedProcess[str]:
         "SMARTQUEUE_SECRET_KEY": LONG,
         "PYTHONPATH": str(ROOT),
     }
-    code = (
-        "from smartqueue import settings as s; print(s.LEASE_S, s.SECRET_KEY, s.DATABASES['default']['NAME'])"
-    )
+    shown = shown or "s.LEASE_S, s.SECRET_KEY, s.DATABASES['default']['NAME']"
+    code = f"from smartqueue import settings as s; print({shown})"
     return subprocess.run(
         [sys.executable, "-c", code],
         env=kept | base | environment,
@@ -106,3 +105,20 @@ def test_runworker_is_ours() -> None:
 @pytest.mark.parametrize(("path", "text"), drawn().items(), ids=lambda value: getattr(value, "name", ""))
 def test_generated_documents_are_up_to_date(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "-c idle_in_transaction_session_timeout=60s"),
+        (
+            {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x?options=-c%20work_mem%3D8MB"},
+            "-c idle_in_transaction_session_timeout=60s -c work_mem=8MB",
+        ),
+        ({"SMARTQUEUE_DATABASE_DIRECT_URL": "postgresql://u@127.0.0.1:2/x"}, ""),
+    ],
+    ids=["plain", "with options of one's own", "behind a pooler, which would refuse them"],
+)
+def test_our_own_sessions_may_not_idle_in_a_transaction(environment: dict[str, str], expected: str) -> None:
+    shown = "s.DATABASES['default']['OPTIONS']['options']"
+    assert load_settings(shown, **environment).stdout.strip() == expected

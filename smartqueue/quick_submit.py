@@ -1,0 +1,140 @@
+"""The short way of `POST /jobs/`: what programs send all day is answered without REST framework's view.
+
+It takes the plain case alone (smartqueue.plain_http), does through the same functions what
+jobs.api.JobListView does with it, and writes the jobs of simultaneous requests together
+(jobs.group_commit). Whatever is unusual or wrong goes on to the view, body and all, and is answered there.
+tests/smartqueue/test_quick_submit.py holds both ways equal.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import DataError, IntegrityError, connection
+from rest_framework.renderers import JSONRenderer
+
+from jobs import services, submission
+from jobs.api import submission_values
+from jobs.database import DATABASE_AWAY, replace_dead_connections
+from jobs.group_commit import GroupCommit
+from jobs.models import Job
+from jobs.serializers import job_as_dict
+from jobs.submission import Submission
+from orgs import jwt, roles, tokens
+from orgs.exceptions import SmartQueueError
+from orgs.models import User
+from smartqueue import parsers
+from smartqueue.errors import INTERNAL, problem_of
+from smartqueue.plain_http import Counters, Headers, headers_of_view, plain_headers, replayed, whole_body
+
+logger = logging.getLogger(__name__)
+
+PATH = "/jobs/"
+LARGEST_GROUP = 100
+WRITERS = 1  # each keeps a connection; with more of them the groups are smaller and cost more
+
+Answer = Job | Exception | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A checked submission and the user whose token came with it."""
+
+    user_id: int
+    submission: Submission
+
+
+class Unusual(Exception):
+    """The request is for the view to answer."""
+
+
+class QuickSubmit:
+    """ASGI application for HTTP around `application`, which gets all other requests."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._group: GroupCommit[Wanted, Answer] = GroupCommit(_write, most=LARGEST_GROUP, threads=WRITERS)
+        self._headers = headers_of_view(PATH)
+        self._count = Counters(PATH)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != PATH or scope["method"] != "POST" or not (headers := plain_headers(scope)):
+            await self._application(scope, receive, send)
+            return
+        began = time.perf_counter()
+        body = await whole_body(receive)
+        if body is None:
+            return
+        try:
+            answer = await self._group.add(_wanted(headers, body))
+        except Unusual:
+            answer = None
+        if answer is None:
+            await self._application(scope, replayed(body, receive), send)
+            return
+        status, content, more = _rendered(answer)
+        head = [*self._headers, (b"Content-Length", str(len(content)).encode()), *more]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": content})
+        self._count(status, len(body), len(content), time.perf_counter() - began)
+
+
+def _wanted(headers: Headers, body: bytes) -> Wanted:
+    scheme, _, token = headers[b"authorization"].decode("latin-1").partition(" ")
+    key = headers[b"idempotency-key"].decode("latin-1") or None
+    if scheme.lower() != "bearer":
+        raise Unusual
+    try:
+        user_id = tokens.subject_of(token.strip())
+        values = submission_values(parsers.loads(body), key)
+        return Wanted(user_id, submission.parse(values, timeout_s=settings.JOB_TIMEOUT_S))
+    except (jwt.InvalidToken, SmartQueueError, ValueError, RecursionError):
+        raise Unusual from None
+
+
+def _rendered(answer: Job | Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Status, body, and the headers that belong to it."""
+    if isinstance(answer, Job):
+        return 201 if answer.was_created else 200, JSONRenderer().render(job_as_dict(answer)), []
+    problem = problem_of(answer)
+    if problem is None:
+        logger.error("action=quick_submit_failed", exc_info=answer)
+        problem = INTERNAL
+    more = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    return problem.status, JSONRenderer().render(problem.body()), more
+
+
+def _write(group: Sequence[Wanted]) -> list[Answer]:
+    """Runs in a thread of the group commit. None: the view has to answer, and nothing is stored for it."""
+    answers: list[Answer] = [None] * len(group)
+    try:
+        users = _users({wanted.user_id for wanted in group})
+        asked = {
+            place: services.Asked(user.org, user, wanted.submission)
+            for place, wanted in enumerate(group)
+            if (user := users.get(wanted.user_id)) and user.org and user.may(roles.JOBS_SUBMIT)
+        }
+        for place, answer in zip(asked, services.submit_each(list(asked.values())), strict=True):
+            answers[place] = answer
+    except (IntegrityError, DataError):
+        return [None] * len(group)  # refused by the database: each is tried by itself
+    except Exception as error:
+        # Not tried again: whether the jobs were committed before the connection broke is not known.
+        connection.close()
+        return [error] * len(group)
+    return answers
+
+
+def _users(ids: set[int]) -> dict[int, User]:
+    """Tried twice, for it only reads: this thread keeps its connection, which may have died meanwhile."""
+    try:
+        return tokens.active_users(ids)
+    except DATABASE_AWAY:
+        connection.close()
+        replace_dead_connections()
+        return tokens.active_users(ids)

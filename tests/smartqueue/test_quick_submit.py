@@ -1,0 +1,270 @@
+"""The short way of POST /jobs/ answers as the view does, and leaves to the view what is not plain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connection
+from prometheus_client import REGISTRY
+
+from jobs.models import Job, JobEvent
+from orgs import tokens
+from orgs.exceptions import NoOrganization
+from orgs.models import Organization, User
+from smartqueue.asgi import django_application
+from smartqueue.plain_http import LARGEST_BODY
+from smartqueue.quick_submit import PATH, WRITERS, QuickSubmit
+from tests.smartqueue.asgi_client import Answer, request
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+T = TypeVar("T")
+PLAIN = {"name": "noop", "type": "python", "payload": {"function": "noop"}}
+OF_THE_MOMENT = ("id", "created_at", "run_at")
+
+
+class Watched:
+    """The application behind the short way: counts what it gets."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked += 1
+        await django_application(scope, receive, send)
+
+
+class Ways:
+    """Sends requests either way."""
+
+    def __init__(self) -> None:
+        self.view = Watched()
+        self.quick = QuickSubmit(self.view)
+
+    async def post(self, application: Any, user: User | None, body: Any = PLAIN, **options: Any) -> Answer:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **options.get("headers", {})}
+        if user is not None:
+            headers.setdefault("authorization", f"Bearer {tokens.issue_access_token(user)}")
+        return await request(application, "POST", options.get("path", PATH), body=content, headers=headers)
+
+    async def both(self, user: User | None, body: Any = PLAIN, **options: Any) -> tuple[Answer, Answer]:
+        """The answer of the short way and that of the view, which must be equal but for the moment."""
+        quick = await self.post(self.quick, user, body, **options)
+        view = await self.post(django_application, user, body, **options)
+        assert quick.status == view.status
+        assert _lasting(quick) == _lasting(view)
+        for answer in (quick, view):
+            assert int(answer.headers.pop("content-length")) == len(answer.body)
+        assert quick.headers == view.headers
+        return quick, view
+
+
+def _lasting(answer: Answer) -> dict[str, Any]:
+    return {name: value for name, value in answer.json().items() if name not in OF_THE_MOMENT}
+
+
+@database_sync_to_async
+def stored_jobs() -> list[int]:
+    return list(Job.objects.order_by("pk").values_list("pk", flat=True))
+
+
+@database_sync_to_async
+def stored_events() -> list[Any]:
+    return list(JobEvent.objects.order_by("pk").values("new_status", "reason", "actor"))
+
+
+def in_writers(ways: Ways, call: Callable[[], T]) -> list[T]:
+    """What `call` returns in each thread of the group commit."""
+    meet = threading.Barrier(WRITERS)
+
+    def called() -> T:
+        meet.wait(10)
+        return call()
+
+    threads = ways.quick._group._threads
+    return [answer.result() for answer in [threads.submit(called) for _ in range(WRITERS)]]
+
+
+def _close() -> None:
+    connection.close()  # the one of the thread that this runs in
+
+
+def _backend() -> int:
+    connection.ensure_connection()
+    return int(connection.connection.info.backend_pid)
+
+
+@pytest.fixture
+def ways(transactional_db: None) -> Iterator[Ways]:
+    made = Ways()
+    yield made
+    in_writers(made, _close)
+    made.quick._group._threads.shutdown()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"name": "été \U0001f40d", "lane": "high", "max_retries": 0, "timeout_s": 1.5},
+        {"run_at": "2037-01-31T08:00:00+01:00", "tags": ["a", "b"], "queue": "slow"},
+        {"type": "shell", "payload": {"command": "echo hello"}},
+    ],
+)
+async def test_plain_submission_is_answered_as_by_the_view(ways: Ways, bob: User, fields: Any) -> None:
+    quick, view = await ways.both(bob, {**PLAIN, **fields})
+    assert (quick.status, ways.view.asked) == (201, 0)
+    rows = {job.pk: job async for job in Job.objects.order_by("pk")}
+    assert list(rows) == [quick.json()["id"], view.json()["id"]]
+    events = [
+        event async for event in JobEvent.objects.order_by("pk").values("new_status", "reason", "actor")
+    ]
+    assert len(events) == 2
+    assert events[0] == events[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "options"),
+    [
+        (400, {"body": b"{"}),
+        (400, {"body": b"[]"}),
+        (400, {"body": b'{"name": NaN}'}),
+        (400, {"body": b"\xff"}),
+        (400, {"body": b"[" * 30_000}),
+        (400, {"body": {**PLAIN, "name": ""}}),
+        (400, {"body": {**PLAIN, "nmae": "x"}}),
+        (400, {"body": {**PLAIN, "payload": {}}}),
+        (400, {"headers": {"host": "elsewhere.example"}}),
+        (401, {"headers": {"authorization": "Bearer x.y.z"}}),
+        (401, {"headers": {"authorization": "Basic eDp5"}}),
+        (406, {"headers": {"accept": "text/html"}}),
+        (415, {"headers": {"content-type": "text/plain"}}),
+    ],
+)
+async def test_what_is_wrong_is_refused_by_the_view(
+    ways: Ways, bob: User, status: int, options: dict[str, Any]
+) -> None:
+    quick = await ways.post(ways.quick, bob, options.pop("body", PLAIN), **options)
+    assert (quick.status, ways.view.asked) == (status, 1)
+    assert await stored_jobs() == []
+
+
+async def test_whoever_may_not_submit_is_refused_by_the_view(
+    ways: Ways, vera: User, root_admin: User, charlie: User
+) -> None:
+    await database_sync_to_async(User.objects.filter(pk=charlie.pk).update)(is_active=False)
+    people = (vera, root_admin, charlie, None)
+    statuses = [(await ways.both(user))[0].status for user in people]
+    assert statuses == [403, NoOrganization().http_status, 401, 401]
+    assert await stored_jobs() == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"cookie": "theme=dark"}},
+        {"headers": {"content-type": "application/json; charset=latin-1"}},
+        {"path": f"{PATH}?x=1"},
+        {"body": json.dumps(PLAIN).encode() + b" " * LARGEST_BODY},
+    ],
+)
+async def test_what_is_not_plain_is_stored_by_the_view(
+    ways: Ways, bob: User, options: dict[str, Any]
+) -> None:
+    quick = await ways.post(ways.quick, bob, options.pop("body", PLAIN), **options)
+    assert (quick.status, ways.view.asked) == (201, 1)
+    assert len(await stored_jobs()) == 1
+
+
+async def test_repeated_key_finds_the_first_job(ways: Ways, bob: User) -> None:
+    headers = {"idempotency-key": "monday"}
+    answers = [await ways.post(ways.quick, bob, headers=headers) for _ in range(2)]
+    other = await ways.post(ways.quick, bob, {**PLAIN, "name": "other"}, headers=headers)
+    assert [answer.status for answer in (*answers, other)] == [201, 200, 409]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+    assert other.json()["error"]["code"] == "idempotency_conflict"
+    assert ways.view.asked == 0
+    await ways.both(bob, headers=headers)
+    await ways.both(bob, {**PLAIN, "name": "other"}, headers=headers)
+
+
+async def test_simultaneous_requests_get_a_job_each(
+    ways: Ways, alice: User, bob: User, charlie: User, vera: User
+) -> None:
+    people = [alice, bob, charlie, vera] * 8
+    answers = await asyncio.gather(
+        *(ways.post(ways.quick, user, {**PLAIN, "name": f"job-{n}"}) for n, user in enumerate(people))
+    )
+    stored = [answer.json() for answer in answers if answer.status == 201]
+    assert len(stored) == 24
+    assert {(row["name"], row["user_id"], row["org_id"]) for row in stored} == {
+        (f"job-{n}", user.pk, user.org_id) for n, user in enumerate(people) if user != vera
+    }
+    assert sorted(row["id"] for row in stored) == await stored_jobs()
+
+
+async def test_simultaneous_requests_with_one_key_get_one_job(ways: Ways, bob: User) -> None:
+    headers = {"idempotency-key": "monday"}
+    answers = await asyncio.gather(*(ways.post(ways.quick, bob, headers=headers) for _ in range(10)))
+    assert sorted(answer.status for answer in answers) == [200] * 9 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(await stored_jobs()) == 1
+
+
+def _administrator() -> psycopg.Connection[Any]:
+    return psycopg.connect(**connection.get_connection_params(), autocommit=True)
+
+
+async def test_connection_that_died_while_idle_costs_nobody_an_error(ways: Ways, bob: User) -> None:
+    assert (await ways.post(ways.quick, bob)).status == 201
+    with _administrator() as other:
+        for pid in in_writers(ways, _backend):
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    assert (await ways.post(ways.quick, bob)).status == 201
+
+
+async def test_connection_that_dies_at_the_write_is_not_tried_again(ways: Ways, bob: User) -> None:
+    pids = in_writers(ways, _backend)
+    waits = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND wait_event_type = 'Lock'"
+    with _administrator() as other, other.transaction():
+        other.execute("LOCK TABLE jobs_job IN ACCESS EXCLUSIVE MODE")
+        asked = asyncio.create_task(ways.post(ways.quick, bob))
+        with _administrator() as watcher:
+            await asyncio.to_thread(
+                wait_until, lambda: watcher.execute(waits, [pids]).fetchone(), message="it waits"
+            )
+            waiting = watcher.execute(waits, [pids]).fetchone()
+            watcher.execute("SELECT pg_terminate_backend(%s, 5000)", waiting)
+        answer = await asked
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["error"]["code"] == "database_unavailable"
+    assert ways.view.asked == 0
+    assert (await ways.post(ways.quick, bob)).status == 201
+
+
+async def test_both_ways_are_counted_alike(ways: Ways, bob: User, acme: Organization) -> None:
+    def counts() -> dict[Any, float]:
+        return {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for metric in REGISTRY.collect()
+            for sample in metric.samples
+            if metric.name.startswith("django_http") and sample.name.endswith(("_total", "_count"))
+        }
+
+    async def grown_by(application: Any) -> dict[Any, float]:
+        before = counts()
+        await ways.post(application, bob)
+        return {key: grown for key, value in counts().items() if (grown := value - before.get(key, 0.0))}
+
+    quick = await grown_by(ways.quick)
+    assert quick == await grown_by(django_application)
+    assert ("django_http_responses_total_by_status_total", ("status", "201")) in quick
