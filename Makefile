@@ -50,8 +50,8 @@ e2e: $(VENV)/.dev ## The browser tests in long form (needs Chromium)
 chaos: $(VENV)/.dev ## Kill workers and leaders in the middle of the work
 	@$(BIN)/python -m pytest tests/chaos -q -m "slow or not slow"
 
-bench: $(VENV)/.dev ## Latency and throughput beside the raw SQL limit of this machine
-	@$(BIN)/python -m bench.queue
+bench: $(VENV)/.dev ## Throughput, latency, growth and pressure beside raw SQL and other queues
+	@$(BIN)/python -m bench
 
 test-oracle: $(VENV)/.dev ## Compare the LSTM with PyTorch (installs PyTorch into a venv of its own)
 	@sh scripts/test_oracle.sh
