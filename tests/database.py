@@ -42,7 +42,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if os.environ.get(_OWNED) != str(os.getpid()):
         return
+    from jobs import notify
     from smartqueue.startup import stop_database
 
+    notify.end()
     stop_database()
     shutil.rmtree(Path(os.environ["SMARTQUEUE_DATA_DIR"]), ignore_errors=True)

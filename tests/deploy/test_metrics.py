@@ -31,11 +31,11 @@ def exported() -> dict[str, tuple[str, set[str], str]]:
     """The same, as the code says: the database's gauges on web, the rest in scheduler.metrics."""
     found = {name: ("gauge", set(labels), "web") for name, _, labels in GAUGES}
     for metric in vars(scheduler.metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            (described,) = metric.describe()
+        if isinstance(metric, MetricWrapperBase | scheduler.metrics.Durations):
+            (described,) = getattr(metric, "describe", metric.collect)()
             name = described.name + ("_total" if described.type == "counter" else "")
             role = "worker" if name.startswith("smartqueue_worker") else "scheduler"
-            found[name] = (described.type, set(metric._labelnames), role)
+            found[name] = (described.type, set(getattr(metric, "_labelnames", ["type"])), role)
     return found
 
 
