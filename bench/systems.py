@@ -46,7 +46,16 @@ class SmartQueue:
             services.submit_many(org=org, user=user, submissions=[job] * size)
 
     def start_workers(self, processes: Processes, count: int) -> None:
+        """They wait at a pause for each other: the start of one would take the processor from the next."""
+        from jobs import notify
+        from jobs.models import Pause, Worker
+
+        pause = Pause.objects.create(reason="until all workers are up")
+        there = Worker.objects.count()
         processes.workers(count)
+        product.wait_until(lambda: Worker.objects.count() == there + count, "the workers register")
+        pause.delete()
+        notify.changed([], ready=True)
 
     def trickle(self, count: int) -> dict[int, float]:
         org, user = product.people("latency")

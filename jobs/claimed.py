@@ -1,17 +1,19 @@
-"""What the statements of `jobs.claims` take and answer, and what a worker remembers between two claims."""
+"""What the statements of `jobs.claims` take and answer, and what a worker remembers between two claims.
+
+Named tuples where there is one per job: they cost a fifth of what a frozen dataclass costs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Held = tuple[int, int]  # job id, attempt
 Ending = Literal["done", "failed", "timeout", "cancelled", "crashed", "released", "snoozed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A job as its worker gets it. `attempt` must be shown again to renew or finish it."""
 
     id: int
@@ -32,8 +34,7 @@ class Claimed:
     wait_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """How an attempt ended. `retry_delay_s` None: retrying cannot mend it.
 
     `released` (handed back) and `snoozed` (again after `retry_delay_s`) cost the job no retry.
@@ -48,8 +49,7 @@ class Finish:
     retry_delay_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """A row that took an edge."""
 
     job_id: int

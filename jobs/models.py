@@ -54,8 +54,14 @@ class Job(OrgModel):
     was_created: bool = True  # set by services.submit: False when an idempotency key found an earlier job
 
     # No index on user: each one costs every claim and finish a write, and only a user's removal would read it.
-    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
-    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="+", db_index=False)
+    # No constraint on user, flow and replay_of: the one INSERT takes them from rows that it has read, and
+    # each check would lock a row that all of an organisation's submissions share.
+    user = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False, db_constraint=False
+    )
+    flow = models.ForeignKey(
+        Flow, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
     queue = models.CharField(max_length=60, default=DEFAULT_QUEUE)
     name = models.CharField(max_length=200)
     type = models.CharField(max_length=20, choices=[(name, name) for name in JOB_TYPES])
@@ -91,7 +97,12 @@ class Job(OrgModel):
     concurrency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULL: shares with nobody
     tags = ArrayField(models.CharField(max_length=60), default=list, db_default=[])
     replay_of = models.ForeignKey(
-        "self", null=True, on_delete=models.SET_NULL, related_name="replays", db_index=False
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="replays",
+        db_index=False,
+        db_constraint=False,
     )
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULL: none given, so not unique
     request_hash = models.CharField(max_length=64, default="")
@@ -123,9 +134,14 @@ class Job(OrgModel):
             ),
         ]
         indexes = [
-            # claims.claim: the head of each flow, and what was queued since the last look.
+            # claims.claim: the head of each flow, and what was queued since the last look. A plan that was made
+            # while the queue was empty finds both indexes equally cheap for the second question, and would
+            # read the whole queue from the first ever after. The condition on rank, which every job meets, is
+            # one that this question does not imply.
             models.Index(
-                fields=["flow", "rank", "id"], name="job_head_of_flow", condition=Q(status=states.QUEUED)
+                fields=["flow", "rank", "id"],
+                name="job_head_of_flow",
+                condition=Q(status=states.QUEUED, rank__gt=float("-inf")),
             ),
             models.Index(fields=["queued_xid"], name="job_arrivals", condition=Q(status=states.QUEUED)),
             # claims.promote_due.
