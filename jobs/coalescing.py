@@ -35,13 +35,17 @@ class Coalescer:
         self._closed = False
 
     def offer(self, messages: Iterable[Message]) -> None:
+        if ready := self.take(messages):
+            self._send(ready)
+
+    def take(self, messages: Iterable[Message]) -> list[Message]:
+        """Those that the caller is to send now, by its own means; the others go later."""
         now = time.monotonic()
         with self._changed:
             ready = [message for message in messages if self._passes(message, now)]
             if self._due_at:
                 self._see_to_the_rest()
-        if ready:
-            self._send(ready)
+        return ready
 
     def close(self) -> None:
         """Have what is held back sent now, and wait for it a moment."""

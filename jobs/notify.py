@@ -46,10 +46,22 @@ def everybody_changed() -> None:
 
 def changed(org_ids: Iterable[int], *, ready: bool = False) -> None:
     """What pages of these organisations show has changed; `ready`: and there is something to claim."""
-    messages = [(JOBS_CHANNEL, "")] if ready else []
-    messages += [(LIVE_CHANNEL, str(org_id)) for org_id in sorted(set(org_ids))]
-    if messages:
+    if messages := _changes(org_ids, ready):
         transaction.on_commit(lambda: _coalescer.offer(messages))
+
+
+def hints(org_ids: Iterable[int]) -> list[Message]:
+    """As `changed` with `ready`, for a statement that sends what this answers itself, with what it tells of.
+
+    Saves the first of a burst a message to the server. Inside a transaction there is nothing to be sent
+    before its commit: none, and `changed` is called for.
+    """
+    return [] if connection.in_atomic_block else _coalescer.take(_changes(org_ids, ready=True))
+
+
+def _changes(org_ids: Iterable[int], ready: bool) -> list[Message]:
+    messages = [(JOBS_CHANNEL, "")] if ready else []
+    return messages + [(LIVE_CHANNEL, str(org_id)) for org_id in sorted(set(org_ids))]
 
 
 def _send(messages: list[Message]) -> None:

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import drafts, notify, states, submission, submitting
-from jobs.drafts import Asked, Stored
+from jobs.drafts import Asked, Draft, Stored
 from jobs.models import Job, JobEvent
 from jobs.submission import Submission
 from orgs import audit, roles
@@ -72,11 +72,8 @@ def submit_each(asked: Sequence[Asked], *, now: datetime | None = None) -> list[
     One prediction, one statement; for requests that arrive at the same time. Otherwise as `submit`.
     """
     wanted = drafts.drafts_of(asked)
-    stored = submitting.store(wanted, now)
+    stored = _stored(wanted, now)
     known = Job.objects.in_bulk([one.job_id for one in stored if one.same and one.at is None])
-    created = {one.org.pk for one, row in zip(asked, stored, strict=True) if row.at is not None}
-    if created:
-        notify.changed(created, ready=True)
     return [
         drafts.as_job(one.org, one.user, draft, row)
         if row.at is not None
@@ -113,8 +110,6 @@ def submit_many(
         if isinstance(one, Submission)
     }
     answers = refused | _stored_many(asked, all_or_nothing, now)
-    if any(answer.status == "created" for answer in answers.values()):
-        notify.changed([org.pk], ready=True)
     return [answers[place] for place in range(len(checked))]
 
 
@@ -177,10 +172,19 @@ def _stored_many(
     wanted = drafts.drafts_of(list(asked.values()))
     may_conflict = any(draft.key is not None for draft in wanted)
     with transaction.atomic() if all_or_nothing and may_conflict else nullcontext():
-        answers = dict(zip(asked, map(_answer, submitting.store(wanted, now)), strict=True))
+        answers = dict(zip(asked, map(_answer, _stored(wanted, now)), strict=True))
         if all_or_nothing and any(answer.error for answer in answers.values()):
             raise _bulk_refused(answers)
     return answers
+
+
+def _stored(wanted: Sequence[Draft], now: datetime | None) -> list[Stored]:
+    """Stores and wakes: with the same statement, or inside a transaction with its commit."""
+    stored = submitting.store(wanted, now, notify.hints({draft.org_id for draft in wanted}))
+    if connection.in_atomic_block:
+        made = {draft.org_id for draft, row in zip(wanted, stored, strict=True) if row.at is not None}
+        notify.changed(made, ready=bool(made))
+    return stored
 
 
 def _first(job: Job) -> Job:

@@ -17,6 +17,7 @@ import psycopg
 from django.conf import settings
 from django.db import connection
 
+from jobs.coalescing import Message
 from jobs.drafts import Draft, FlowKey, Key, Stored, as_row
 
 _MOST_TRIES = 10
@@ -67,7 +68,12 @@ WITH flow AS MATERIALIZED (
         coalesce('user:' || user_id, 'system'), created_at
     FROM stored
 )
-SELECT flow.complete, clock.at, (SELECT array_agg(id ORDER BY id) FROM given), (SELECT array_agg(id) FROM stored)
+SELECT flow.complete, clock.at, (SELECT array_agg(id ORDER BY id) FROM given), (SELECT array_agg(id) FROM stored),
+    (
+        SELECT count(pg_notify(channel, content))
+        FROM unnest(%(channels)s::text[], %(contents)s::text[]) AS hint(channel, content)
+        WHERE EXISTS (SELECT 1 FROM stored)
+    )
 FROM flow, clock
 """
 _STORE_WITH_KEYS = STORE.replace("/* in order */", 'ORDER BY org, key COLLATE "C"')
@@ -106,12 +112,18 @@ class _Holder:
     expired: bool
 
 
-def store(drafts: Sequence[Draft], now: datetime | None = None) -> list[Stored]:
-    """What stands for each draft, in order; drafts that share a key are answered like repeated requests."""
+def store(
+    drafts: Sequence[Draft], now: datetime | None = None, hints: Sequence[Message] = ()
+) -> list[Stored]:
+    """What stands for each draft, in order; drafts that share a key are answered like repeated requests.
+
+    `hints` are sent with the first jobs that are stored, in the same transaction.
+    """
     found: dict[int, Stored] = {}
     for _ in range(_MOST_TRIES):
         if places := _to_insert(drafts, found):
-            found |= _insert(drafts, places, now)
+            found |= _insert(drafts, places, now, hints)
+            hints = ()
         if len(found) == len(drafts):
             return [found[place] for place in range(len(drafts))]
         found |= _look_up(drafts, [place for place in range(len(drafts)) if place not in found], now)
@@ -132,15 +144,23 @@ def _to_insert(drafts: Sequence[Draft], found: dict[int, Stored]) -> list[int]:
     return places
 
 
-def _insert(drafts: Sequence[Draft], places: list[int], now: datetime | None) -> dict[int, Stored]:
+def _insert(
+    drafts: Sequence[Draft], places: list[int], now: datetime | None, hints: Sequence[Message]
+) -> dict[int, Stored]:
     """Inserts these drafts; the answer leaves out those whose key is taken."""
     flows: dict[FlowKey, int] = {}
     rows = [as_row(drafts[place], flows) for place in places]
     columns = {name: [flow[at] for flow in flows] for at, name in enumerate(("orgs", "queues", "types"))}
-    parameters = {"jobs": json.dumps(rows, ensure_ascii=False), "now": now, **columns}
+    parameters = {
+        "jobs": json.dumps(rows, ensure_ascii=False),
+        "now": now,
+        "channels": [channel for channel, _ in hints],
+        "contents": [content for _, content in hints],
+        **columns,
+    }
     statement = _STORE_WITH_KEYS if any("key" in row for row in rows) else STORE
     for _ in range(_MOST_TRIES):
-        complete, at, ids, stored = _run(statement, parameters)[0]
+        complete, at, ids, stored, _ = _run(statement, parameters)[0]
         if complete:
             made = set(stored or ())
             return {place: Stored(id, at) for place, id in zip(places, ids, strict=True) if id in made}

@@ -9,7 +9,11 @@ class PredictorConfig(AppConfig):
     name = "predictor"
 
     def ready(self) -> None:
+        from django.conf import settings
+
         from jobs import prediction
         from predictor import service
+        from predictor.recent import Recent
 
-        prediction.register(service.predict)
+        fresh_s = settings.PREDICTION_FRESH_S
+        prediction.register(Recent(service.predict, fresh_s) if fresh_s else service.predict)

@@ -260,6 +260,13 @@ PATIENCE = env_float(
     low=0,
     high=10_000,
 )
+PREDICTION_FRESH_S = env_float(
+    "SMARTQUEUE_PREDICTION_FRESH_S",
+    1,
+    "Seconds a prediction is used again for jobs of the same organisation, type, name and lane; 0: never.",
+    low=0,
+    high=60,
+)
 FUNCTIONS = env_list("SMARTQUEUE_FUNCTIONS", "", "Python modules that register functions for `python` jobs.")
 
 IDEMPOTENCY_TTL_H = env_float(

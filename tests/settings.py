@@ -9,3 +9,4 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+PREDICTION_FRESH_S = 0.0  # tests that end a job look for its effect at once; tests/predictor/test_recent.py

@@ -224,7 +224,8 @@ class TestTransactions:
     ) -> None:
         cut = "SELECT pg_terminate_backend(pg_backend_pid()), %s::text[], %s::text[]"
         monkeypatch.setattr(notify, "NOTIFY", cut)
-        job = submit(bob)
+        with transaction.atomic():  # outside of one it goes with the job
+            job = submit(bob)
         wait_until(lambda: "hint_lost" in caplog.text, message="the wake-up failed")
         assert Job.objects.get().pk == job.pk
 
