@@ -72,15 +72,18 @@ class Heads:
     Under a transaction that holds back vacuum, the entries of claimed jobs stay in the index for good; to
     begin behind them keeps the claim's cost flat. Nothing is missed: a job that is not in the snapshot was
     queued by a transaction that the snapshot did not see ended, and those are looked up by their number.
-    Forgetting it (a new object) costs one look at every flow.
+    It holds for one history of one server: after a lost connection, behind which a standby may have been
+    promoted or a backup restored, it must be forgotten. A new object costs one look at every flow.
     """
 
     floors: dict[int, float] = field(default_factory=dict)
     xmax: int | None = None
     unfinished: list[int] = field(default_factory=list)
+    more: bool = False  # the last claim left flows out, or met jobs that others held at that moment
 
-    def remember(self, flows: Sequence[int], floors: Sequence[float], snapshot: str) -> None:
+    def remember(self, flows: Sequence[int], floors: Sequence[float], more: bool, snapshot: str) -> None:
         _, xmax, unfinished = snapshot.split(":")
         self.floors = dict(zip(flows, floors, strict=True))
+        self.more = more
         self.xmax = int(xmax)
         self.unfinished = [int(xid) for xid in unfinished.split(",") if xid]

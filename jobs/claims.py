@@ -1,17 +1,16 @@
 """The statements that move jobs between the queue and the workers, and nothing else.
 
-Each function is one statement in one transaction: it takes the edge of `jobs.states` only where the
-row still stands where the caller believes it to be, and writes the event (and execution log) with
-it. Called by the worker (claim, renew, finish) and by the leader's duties (promote_due, reclaim). Times
-come from the database clock; where a function takes `now`, it overrides it. Statements go to the server
-with their parameters apart, so that a session prepares each of them once.
+Each function is one statement in one transaction: it takes the edge of `jobs.states` only where the row
+still stands where the caller believes it to be, and writes the event (and execution log) with it. Called by
+the worker; what the leader moves is in `jobs.reclaims`. Times come from the database clock; where a function
+takes `now`, it overrides it. Parameters go apart from the statement, so that a session prepares it once.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -22,49 +21,70 @@ from jobs.claimed import Claimed, Ending, Finish, Heads, Held, Moved, Renewed
 __all__ = ["Claimed", "Ending", "Finish", "Heads", "Held", "Moved", "Renewed"]
 
 
-# Flows that one claim takes from at most: bounds what it locks. The others' heads come first next time.
+# Flows that one claim takes from at most: bounds what it reads. The others' heads come first next time.
 MOST_FLOWS = 16
 PAYLOAD, RETRY_POLICY = 5, 13  # among the fields of Claimed
 
-# `known` says from where on each flow may have live jobs: as remembered, lowered by what was queued since.
-# `alive` finds the first live job from there on, which is what the worker remembers next; a flow without one
-# is forgotten, and comes back with its next arrival. The LIMIT and the lock stay inside a MATERIALIZED CTE:
-# inlined, a nested loop may run the subquery again and update more rows than asked for.
+# `known` says from where on each flow may have live jobs: as remembered, lowered by what was queued since (of
+# numbers that this server has given out: a restored dump brings those of another). `alive` finds the first
+# live job from there on, which is what the worker remembers next; a flow without one is forgotten, and
+# comes back with its next arrival. `share` says how many of the best jobs are in which flow, so that no more
+# rows are locked than are wanted. The LIMIT and the lock stay inside a MATERIALIZED CTE: inlined, a nested
+# loop may run the subquery again and update more rows than asked for.
 CLAIM = """
 WITH known AS MATERIALIZED (
     SELECT * FROM unnest(%(flows)s::bigint[], %(floors)s::float8[]) AS t(flow_id, floor)
     UNION ALL
     SELECT id, '-infinity' FROM jobs_flow WHERE %(xmax)s::bigint IS NULL
     UNION ALL
-    SELECT flow_id, rank FROM jobs_job WHERE status = 'queued' AND queued_xid >= %(xmax)s::bigint
+    SELECT flow_id, rank FROM jobs_job
+    WHERE status = 'queued' AND queued_xid >= %(xmax)s::bigint
+        AND queued_xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
     UNION ALL
     SELECT flow_id, rank FROM jobs_job WHERE status = 'queued' AND queued_xid = ANY(%(unfinished)s::bigint[])
 ), alive AS MATERIALIZED (
-    SELECT lowest.flow_id, head.rank AS floor
+    SELECT lowest.flow_id, flow.org_id, flow.queue, flow.type, head.rank AS floor
     FROM (SELECT flow_id, min(floor) AS floor FROM known GROUP BY flow_id) lowest,
+        LATERAL (
+            SELECT org_id, queue, type FROM jobs_flow
+            WHERE id = lowest.flow_id AND type = ANY(%(types)s::text[])
+                AND (%(queues)s::text[] IS NULL OR queue = ANY(%(queues)s::text[]))
+            LIMIT 1
+        ) flow,
         LATERAL (
             SELECT rank FROM jobs_job
             WHERE status = 'queued' AND rank > '-infinity' AND flow_id = lowest.flow_id AND rank >= lowest.floor
             ORDER BY rank, id LIMIT 1
         ) head
 ), open AS MATERIALIZED (
-    SELECT alive.flow_id, alive.floor
-    FROM alive, LATERAL (SELECT org_id, queue, type FROM jobs_flow WHERE id = alive.flow_id LIMIT 1) flow
-    WHERE flow.type = ANY(%(types)s::text[])
-        AND (%(queues)s::text[] IS NULL OR flow.queue = ANY(%(queues)s::text[]))
-        AND NOT EXISTS (
+    SELECT flow_id, floor FROM alive
+    WHERE NOT EXISTS (
             SELECT 1 FROM jobs_pause pause
-            WHERE coalesce(pause.org_id = flow.org_id, true) AND coalesce(pause.queue = flow.queue, true)
-                AND coalesce(pause.type = flow.type, true)
+            WHERE (pause.org_id IS NULL OR pause.org_id = alive.org_id)
+                AND (pause.queue IS NULL OR pause.queue = alive.queue)
+                AND (pause.type IS NULL OR pause.type = alive.type)
         )
         AND NOT EXISTS (SELECT 1 FROM jobs_worker WHERE worker_id = %(worker)s AND wanted <> 'run')
-    ORDER BY alive.floor LIMIT %(most_flows)s
+), near AS MATERIALIZED (
+    SELECT flow_id, floor FROM open ORDER BY floor LIMIT %(most_flows)s
+), share AS MATERIALIZED (
+    SELECT flow_id, floor, count(*) AS jobs
+    FROM (
+        SELECT near.flow_id, near.floor FROM near,
+            LATERAL (
+                SELECT id, rank FROM jobs_job
+                WHERE status = 'queued' AND rank > '-infinity' AND flow_id = near.flow_id AND rank >= near.floor
+                ORDER BY rank, id LIMIT %(limit)s
+            ) job
+        ORDER BY job.rank, job.id LIMIT %(limit)s
+    ) best
+    GROUP BY flow_id, floor
 ), picked AS MATERIALIZED (
-    SELECT job.id FROM open,
+    SELECT job.id FROM share,
         LATERAL (
             SELECT id, rank FROM jobs_job
-            WHERE status = 'queued' AND rank > '-infinity' AND flow_id = open.flow_id AND rank >= open.floor
-            ORDER BY rank, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            WHERE status = 'queued' AND rank > '-infinity' AND flow_id = share.flow_id AND rank >= share.floor
+            ORDER BY rank, id LIMIT share.jobs FOR UPDATE SKIP LOCKED
         ) job
     ORDER BY job.rank, job.id LIMIT %(limit)s
 ), claimed AS (
@@ -82,15 +102,18 @@ WITH known AS MATERIALIZED (
         coalesce(%(now)s::timestamptz, now())
     FROM claimed
 ), heads AS (
-    SELECT array_agg(flow_id) AS flows, array_agg(floor) AS floors FROM alive
+    SELECT array_agg(flow_id) AS flows, array_agg(floor) AS floors,
+        (SELECT count(*) FROM open) > %(most_flows)s
+            OR (SELECT sum(jobs) FROM share) > (SELECT count(*) FROM picked) AS more
+    FROM alive
 )
 SELECT rank, id, org_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
     soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, wait_ms,
-    NULL::bigint[] AS flows, NULL::float8[] AS floors, NULL AS snapshot
+    NULL::bigint[] AS flows, NULL::float8[] AS floors, NULL AS more, NULL AS snapshot
 FROM claimed
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    coalesce(flows, '{}'), coalesce(floors, '{}'), pg_current_snapshot()::text
+    coalesce(flows, '{}'), coalesce(floors, '{}'), coalesce(more, false), pg_current_snapshot()::text
 FROM heads
 ORDER BY rank, id
 """
@@ -121,21 +144,13 @@ SELECT NULL, NULL, NULL, wanted FROM beat
 """
 
 # A claim whose answer never arrived left rows that carry the worker's name and that it knows nothing of.
-HAND_BACK_UNKNOWN = """
-WITH held AS MATERIALIZED (
-    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS t(id, attempt)
-), moved AS (
-    UPDATE jobs_job j SET status = 'queued', lease_expires_at = NULL, queued_at = now(),
-        queued_xid = pg_current_xact_id()::text::bigint
-    WHERE j.status = 'running' AND j.worker_id = %(worker)s
-        AND NOT EXISTS (SELECT 1 FROM held WHERE held.id = j.id AND held.attempt = j.attempt)
-    RETURNING j.id, j.org_id, j.status
-), noted AS (
-    INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'running', 'queued', 'handed back: the claim was not heard', 'worker:' || %(worker)s, now()
-    FROM moved
-)
-SELECT id, org_id, status FROM moved
+UNKNOWN = """
+SELECT id, attempt FROM jobs_job j
+WHERE status = 'running' AND worker_id = %(worker)s
+    AND NOT EXISTS (
+        SELECT 1 FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS held(id, attempt)
+        WHERE held.id = j.id AND held.attempt = j.attempt
+    )
 """
 
 NEXT_STATUS = """CASE
@@ -200,68 +215,6 @@ WITH ended AS MATERIALIZED (
 SELECT id, org_id, status FROM moved
 """  # noqa: S608 - constants
 
-# Reads the partial index job_due.
-PROMOTE_DUE = """
-WITH due AS MATERIALIZED (
-    SELECT id FROM jobs_job WHERE status = 'scheduled' AND run_at <= coalesce(%(now)s::timestamptz, now())
-    ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE jobs_job SET status = 'queued', queued_at = coalesce(%(now)s::timestamptz, now()),
-        queued_xid = pg_current_xact_id()::text::bigint
-    WHERE id = ANY(ARRAY(SELECT id FROM due))
-    RETURNING id, org_id, status
-), noted AS (
-    INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'scheduled', 'queued', 'due', %(actor)s, coalesce(%(now)s::timestamptz, now()) FROM moved
-)
-SELECT id, org_id, status FROM moved
-"""
-
-# A lost attempt counts as a failed one, so that a job that kills its worker ends as a dead letter and not as
-# a crash loop. Reads the partial index job_leases.
-RECLAIM = """
-WITH lost AS MATERIALIZED (
-    SELECT id, org_id, type, name, lane, attempt, predicted_runtime_ms, worker_id,
-        extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - started_at) * 1000 AS runtime_ms,
-        greatest(extract(epoch FROM started_at - queued_at), 0) * 1000 AS wait_ms,
-        CASE
-            WHEN cancel_requested THEN 'cancelled'
-            WHEN retry_count < max_retries THEN 'queued'
-            ELSE 'failed'
-        END AS next_status,
-        'The worker ' || %(what)s || ' during attempt ' || attempt || '.' AS error
-    FROM jobs_job
-    WHERE status = 'running' AND lease_expires_at >= coalesce(
-            %(since)s::timestamptz, now() - make_interval(secs => %(age_s)s), '-infinity'
-        )
-        AND lease_expires_at < coalesce(%(until)s::timestamptz, now())
-        AND (%(workers)s::text[] IS NULL OR worker_id = ANY(%(workers)s::text[]))
-    ORDER BY lease_expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE jobs_job j SET
-        status = l.next_status,
-        lease_expires_at = NULL,
-        finished_at = CASE WHEN l.next_status IN ('failed', 'cancelled') THEN coalesce(%(now)s::timestamptz, now()) END,
-        error_msg = l.error,
-        retry_count = j.retry_count + (l.next_status = 'queued')::int,
-        queued_at = CASE l.next_status WHEN 'queued' THEN coalesce(%(now)s::timestamptz, now()) ELSE j.queued_at END,
-        queued_xid = CASE l.next_status WHEN 'queued' THEN pg_current_xact_id()::text::bigint ELSE j.queued_xid END
-    FROM lost l WHERE j.id = l.id
-    RETURNING j.id, j.org_id, j.status
-), logged AS (
-    INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
-        predicted_runtime_ms, worker_id, error_msg, job_type, job_name, lane, logged_at)
-    SELECT org_id, id, attempt, 'lost', next_status <> 'queued', greatest(runtime_ms, 0), coalesce(wait_ms, 0),
-        predicted_runtime_ms, worker_id, error, type, name, lane, coalesce(%(now)s::timestamptz, now())
-    FROM lost
-), noted AS (
-    INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'running', next_status, left(error, 200), %(actor)s, coalesce(%(now)s::timestamptz, now())
-    FROM lost
-)
-SELECT id, org_id, status FROM moved
-"""
-
 
 def claim(
     *,
@@ -278,7 +231,24 @@ def claim(
     Nothing from paused flows, nothing for a worker that is to pause or drain. `heads` is read and written.
     """
     heads = heads or Heads()
-    parameters = {
+    asked = asking(
+        worker_id=worker_id, types=types, limit=limit, lease_s=lease_s, queues=queues, heads=heads, now=now
+    )
+    return answered(_run(CLAIM, asked), heads)
+
+
+def asking(
+    *,
+    worker_id: str,
+    types: Sequence[str],
+    limit: int,
+    lease_s: float,
+    queues: Sequence[str] | None,
+    heads: Heads,
+    now: datetime | None = None,
+) -> dict[str, Any]:
+    """The parameters of CLAIM, for who sends it over a connection of its own."""
+    return {
         "worker": worker_id,
         "types": list(types),
         "queues": None if queues is None else list(queues),
@@ -291,9 +261,13 @@ def claim(
         "xmax": heads.xmax,
         "unfinished": heads.unfinished,
     }
-    *rows, last = _run(CLAIM, parameters)
-    heads.remember(*last[-3:])
-    return [_claimed(row) for row in rows]
+
+
+def answered(rows: list[tuple[Any, ...]], heads: Heads) -> list[Claimed]:
+    """What CLAIM's rows (in binary format, so that no floor is rounded) say; `heads` is written."""
+    *jobs, last = rows
+    heads.remember(*last[-4:])
+    return [_claimed(row) for row in jobs]
 
 
 def renew(
@@ -307,8 +281,9 @@ def renew(
 
 
 def hand_back_unknown(*, worker_id: str, held: Sequence[Held]) -> list[Moved]:
-    """Queue again what this worker is said to run but does not hold. It costs no attempt."""
-    return _moved(_run(HAND_BACK_UNKNOWN, {"worker": worker_id} | _columns(held)))
+    """Release what this worker is said to run but does not hold. It costs no attempt."""
+    unknown = _run(UNKNOWN, {"worker": worker_id} | _columns(held))
+    return finish(worker_id=worker_id, ended=[Finish(job, attempt, "released") for job, attempt in unknown])
 
 
 def finish(*, worker_id: str, ended: Sequence[Finish]) -> list[Moved]:
@@ -329,38 +304,15 @@ def finish(*, worker_id: str, ended: Sequence[Finish]) -> list[Moved]:
     return _moved(_run(FINISH, parameters))
 
 
-def promote_due(*, actor: str, limit: int = 1000, now: datetime | None = None) -> list[Moved]:
-    """Queue up to `limit` scheduled jobs whose time has come."""
-    return _moved(_run(PROMOTE_DUE, {"actor": actor, "limit": limit, "now": now}))
-
-
-def reclaim_expired(
-    *, actor: str, limit: int = 1000, since: datetime | None = None, now: datetime | None = None
-) -> list[Moved]:
-    """Take up to `limit` jobs from workers that let their lease run out, since `since` where that is given."""
-    what = "went silent and lost its lease"
-    span = {"since": since, "age_s": None, "until": now, "workers": None}
-    return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": now, "what": what} | span))
-
-
-def reclaim_from(*, actor: str, workers: Sequence[str], limit: int = 1000) -> list[Moved]:
-    """Take up to `limit` jobs from these workers, which are dead, before their leases run out.
-
-    Leases that ran out a while ago are left to `reclaim_expired`: in front of them lie those of all that ever ran.
-    """
-    span = {"since": None, "age_s": 60.0, "until": datetime.max.replace(tzinfo=UTC), "workers": list(workers)}
-    return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": None, "what": "died"} | span))
-
-
 def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, parameters, binary=statement is CLAIM)
         return cursor.fetchall()
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    fields = list(row[1:-3])
+    fields = list(row[1:-4])
     fields[PAYLOAD] = _loaded(fields[PAYLOAD])
     if fields[RETRY_POLICY] is not None:
         fields[RETRY_POLICY] = _loaded(fields[RETRY_POLICY])

@@ -7,9 +7,12 @@ submissions a second must not become a thousand of them.
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+
+logger = logging.getLogger(__name__)
 
 Message = tuple[str, str]  # channel, payload
 Send = Callable[[list[Message]], None]
@@ -35,16 +38,21 @@ class Coalescer:
         self._closed = False
 
     def offer(self, messages: Iterable[Message]) -> None:
-        if ready := self.take(messages):
-            self._send(ready)
-
-    def take(self, messages: Iterable[Message]) -> list[Message]:
-        """Those that the caller is to send now, by its own means; the others go later."""
         now = time.monotonic()
         with self._changed:
             ready = [message for message in messages if self._passes(message, now)]
             if self._due_at:
                 self._see_to_the_rest()
+        if ready:
+            self._send(ready)
+
+    def take(self, messages: Iterable[Message]) -> list[Message]:
+        """Those that may go now, for the caller to send by its own means; the others are still to be offered."""
+        now = time.monotonic()
+        with self._changed:
+            ready = [message for message in messages if self._free_at(message) <= now]
+            for message in ready:
+                self._note_sent(message, now)
         return ready
 
     def close(self) -> None:
@@ -60,12 +68,17 @@ class Coalescer:
     def _passes(self, message: Message, now: float) -> bool:
         if message in self._due_at:
             return False
-        free_at = self._sent_at.get(message, 0.0) + self._windows_s.get(message[0], 0.0)
+        free_at = self._free_at(message)
         if free_at > now:
             self._due_at[message] = free_at
             return False
         self._note_sent(message, now)
         return True
+
+    def _free_at(self, message: Message) -> float:
+        if message in self._due_at:
+            return self._due_at[message]
+        return self._sent_at.get(message, 0.0) + self._windows_s.get(message[0], 0.0)
 
     def _note_sent(self, message: Message, now: float) -> None:
         if len(self._sent_at) >= MOST_REMEMBERED:
@@ -86,7 +99,10 @@ class Coalescer:
                     if self._closed:
                         return
                     self._changed.wait(self._pause_s(time.monotonic()))
-            self._send(due)
+            try:
+                self._send(due)
+            except Exception:
+                logger.warning("action=hint_lost messages=%s", due, exc_info=True)
 
     def _take_due(self, now: float) -> list[Message]:
         due = [message for message, due_at in self._due_at.items() if due_at <= now]

@@ -144,9 +144,9 @@ class Job(OrgModel):
                 condition=Q(status=states.QUEUED, rank__gt=float("-inf")),
             ),
             models.Index(fields=["queued_xid"], name="job_arrivals", condition=Q(status=states.QUEUED)),
-            # claims.promote_due.
+            # reclaims.promote_due.
             models.Index(fields=["run_at"], name="job_due", condition=Q(status=states.SCHEDULED)),
-            # claims.reclaim_expired.
+            # reclaims.reclaim_expired.
             models.Index(fields=["lease_expires_at"], name="job_leases", condition=Q(status=states.RUNNING)),
             # selectors: a page of an organisation's jobs, newest first, all or of one status. Most jobs are
             # done, so a page of those is read from the first of the two, and no finish has to write both.

@@ -7,6 +7,7 @@ first of a kind goes at once, those that follow within its window together.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 
@@ -34,9 +35,15 @@ def cancel_requested(job_id: int) -> None:
     transaction.on_commit(lambda: _coalescer.offer([(CANCEL_CHANNEL, str(job_id))]))
 
 
-def control_changed(worker_id: str = "") -> None:
-    """What a worker may take has changed: of this one, or with no id of all of them."""
+def control_changed(worker_id: str) -> None:
+    """What this worker is to do has changed."""
     transaction.on_commit(lambda: _coalescer.offer([(CONTROL_CHANNEL, worker_id)]))
+
+
+def paused(*, org_id: int | None, queue: str | None, type: str | None) -> None:
+    """These jobs are held back, None standing for any: workers give back what they have not begun of them."""
+    payload = json.dumps({"org": org_id, "queue": queue, "type": type}, separators=(",", ":"))
+    transaction.on_commit(lambda: _coalescer.offer([(CONTROL_CHANNEL, payload)]))
 
 
 def everybody_changed() -> None:
@@ -51,12 +58,20 @@ def changed(org_ids: Iterable[int], *, ready: bool = False) -> None:
 
 
 def hints(org_ids: Iterable[int]) -> list[Message]:
-    """As `changed` with `ready`, for a statement that sends what this answers itself, with what it tells of.
+    """Of the messages of `changed` with `ready` those that may go now, to be sent by the statement that makes
+    the change; the caller calls `changed_also` when it has been made.
 
-    Saves the first of a burst a message to the server. Inside a transaction there is nothing to be sent
-    before its commit: none, and `changed` is called for.
+    Saves the first submission of a burst a message to the server. Inside a transaction there are none: it
+    may still be rolled back, and its end may be far.
     """
     return [] if connection.in_atomic_block else _coalescer.take(_changes(org_ids, ready=True))
+
+
+def changed_also(org_ids: Iterable[int], *, sent: Iterable[Message]) -> None:
+    """What `changed` with `ready` has to say beyond what was sent with the change."""
+    known = set(sent)
+    if rest := [message for message in _changes(org_ids, ready=True) if message not in known]:
+        transaction.on_commit(lambda: _coalescer.offer(rest))
 
 
 def _changes(org_ids: Iterable[int], ready: bool) -> list[Message]:

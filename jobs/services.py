@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from jobs import drafts, notify, states, submission, submitting
@@ -19,6 +19,9 @@ from jobs.submission import Submission
 from orgs import audit, roles
 from orgs.exceptions import Conflict, Forbidden, InvalidInput, SmartQueueError
 from orgs.models import Organization, User
+
+MOST_NAMED = 100  # wrong fields of a batch
+_MOST_TRIES = 10
 
 
 class IdempotencyConflict(Conflict):
@@ -60,16 +63,24 @@ def submit(
     Raises InvalidInput (with `fields`) and IdempotencyConflict. A repeated idempotency key returns the
     first job; `job.was_created` tells which it was. `replay_of` is the id of the job that this one repeats.
     """
-    [answer] = submit_each([Asked(org, user, _checked(values), replay_of)], now=now)
-    if isinstance(answer, SmartQueueError):
-        raise answer
-    return answer
+    asked = Asked(org, user, _checked(values), replay_of)
+    for _ in range(_MOST_TRIES):
+        [answer] = submit_each([asked], now=now)
+        if isinstance(answer, SmartQueueError):
+            raise answer
+        if answer is not None:
+            return answer
+    raise RuntimeError("The first job with this idempotency key was deleted again and again.")
 
 
-def submit_each(asked: Sequence[Asked], *, now: datetime | None = None) -> list[Job | IdempotencyConflict]:
+def submit_each(
+    asked: Sequence[Asked], *, now: datetime | None = None
+) -> list[Job | IdempotencyConflict | None]:
     """Put jobs of any number of people into the queue, together; one answer for each, in order.
 
-    One prediction, one statement; for requests that arrive at the same time. Otherwise as `submit`.
+    One prediction, one statement; for requests that arrive at the same time. Keys may take several
+    statements: only a transaction makes those all or nothing. The answer is None where the first job of a
+    key was deleted meanwhile: nothing is stored, ask again. Otherwise as `submit`.
     """
     wanted = drafts.drafts_of(asked)
     stored = _stored(wanted, now)
@@ -77,7 +88,7 @@ def submit_each(asked: Sequence[Asked], *, now: datetime | None = None) -> list[
     return [
         drafts.as_job(one.org, one.user, draft, row)
         if row.at is not None
-        else _first(known[row.job_id])
+        else _first(known.get(row.job_id))
         if row.same
         else _key_taken(row)
         for one, draft, row in zip(asked, wanted, stored, strict=True)
@@ -99,7 +110,7 @@ def submit_many(
     cannot be used. `replay_of` has, per submission, the id of the job that it repeats. With
     `all_or_nothing`, one that is refused raises BulkRefused, and nothing is stored. Otherwise as `submit`.
     """
-    checked = [_checked_or_refused(values) for values in submissions]
+    checked = [_checked_or_refused(place, values) for place, values in enumerate(submissions)]
     refused = {place: one for place, one in enumerate(checked) if isinstance(one, Submitted)}
     if all_or_nothing and refused:
         raise _bulk_refused(refused)
@@ -128,7 +139,7 @@ def cancel(*, job: Job, user: User) -> Job:
             raise AlreadyFinal(f"The job is {job.status} already and cannot be cancelled.")
         _cancel_locked(job, _actor(user))
         if job.user_id != user.pk:
-            audit.record(org=job.org, user=user, action="job.cancel", target=str(job))
+            audit.record(org=job.org, user=user, action="job.cancel", target=f"job {job.pk}: {job.name}")
     notify.changed([job.org_id])
     return job
 
@@ -152,16 +163,17 @@ def _cancel_locked(job: Job, actor: str) -> None:
     _note(job, old=old, reason="cancelled", actor=actor)
 
 
-def _checked(values: Mapping[str, Any]) -> Submission:
+def _checked(values: Mapping[str, Any], whole: str = "body") -> Submission:
+    """`whole` is what the values as a whole are called."""
     try:
         return submission.parse(values, timeout_s=settings.JOB_TIMEOUT_S)
     except submission.SubmissionError as error:
-        raise InvalidInput(fields=error.fields) from None
+        raise InvalidInput(fields={name or whole: texts for name, texts in error.fields.items()}) from None
 
 
-def _checked_or_refused(values: Submission | Mapping[str, Any]) -> Submission | Submitted:
+def _checked_or_refused(place: int, values: Submission | Mapping[str, Any]) -> Submission | Submitted:
     try:
-        return values if isinstance(values, Submission) else _checked(values)
+        return values if isinstance(values, Submission) else _checked(values, f"jobs.{place}")
     except InvalidInput as error:
         return Submitted("refused", error=error)
 
@@ -179,16 +191,18 @@ def _stored_many(
 
 
 def _stored(wanted: Sequence[Draft], now: datetime | None) -> list[Stored]:
-    """Stores and wakes: with the same statement, or inside a transaction with its commit."""
-    stored = submitting.store(wanted, now, notify.hints({draft.org_id for draft in wanted}))
-    if connection.in_atomic_block:
-        made = {draft.org_id for draft, row in zip(wanted, stored, strict=True) if row.at is not None}
-        notify.changed(made, ready=bool(made))
+    """Stores and wakes: the first of a burst with the same statement, the others when it is committed."""
+    hints = notify.hints({draft.org_id for draft in wanted})
+    stored = submitting.store(wanted, now, hints)
+    made = {draft.org_id for draft, row in zip(wanted, stored, strict=True) if row.at is not None}
+    if made:
+        notify.changed_also(made, sent=hints)
     return stored
 
 
-def _first(job: Job) -> Job:
-    job.was_created = False
+def _first(job: Job | None) -> Job | None:
+    if job is not None:
+        job.was_created = False
     return job
 
 
@@ -205,14 +219,16 @@ def _key_taken(stored: Stored) -> IdempotencyConflict:
 
 
 def _bulk_refused(answers: Mapping[int, Submitted]) -> BulkRefused:
-    return BulkRefused(
-        fields={
-            f"jobs.{place}.{name}" if name else f"jobs.{place}": texts
-            for place, answer in answers.items()
-            if answer.error
-            for name, texts in answer.error.fields.items()
-        }
-    )
+    wrong = [
+        (name if name == f"jobs.{place}" else f"jobs.{place}.{name}", texts)
+        for place, answer in answers.items()
+        if answer.error
+        for name, texts in answer.error.fields.items()
+    ]
+    fields = dict(wrong[:MOST_NAMED])
+    if more := len(wrong) - len(fields):
+        fields["jobs"] = [f"And {more:,} more."]
+    return BulkRefused(fields=fields)
 
 
 def _note(job: Job, *, old: str, reason: str, actor: str) -> None:

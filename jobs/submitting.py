@@ -122,8 +122,9 @@ def store(
     found: dict[int, Stored] = {}
     for _ in range(_MOST_TRIES):
         if places := _to_insert(drafts, found):
-            found |= _insert(drafts, places, now, hints)
-            hints = ()
+            made = _insert(drafts, places, now, hints)
+            found |= made
+            hints = () if made else hints
         if len(found) == len(drafts):
             return [found[place] for place in range(len(drafts))]
         found |= _look_up(drafts, [place for place in range(len(drafts)) if place not in found], now)

@@ -15,7 +15,7 @@ import psycopg
 from django.conf import settings
 from django.db import connection
 
-from jobs.database import DATABASE_AWAY, replace_dead_connections
+from jobs.database import DATABASE_AWAY, lost_the_session, replace_dead_connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,7 +24,7 @@ LONGEST_CALL_S = 15.0
 
 # The statements of jobs.claims take batches of a few hundred ids. Whatever the statistics say, the one good plan is
 # a nested loop over the primary key, made once.
-_PLANNER = "; ".join(
+PLANNER = "; ".join(
     f"SET {name}"
     for name in (
         "enable_seqscan = off",
@@ -43,7 +43,12 @@ class DatabaseThread:
     LONGEST_CALL_S the socket is shut, and the call fails like any other that lost its connection.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, lock_timeout_s: float = 0.0) -> None:
+        """`lock_timeout_s`: how long a statement waits for a lock before it fails; 0: for ever.
+
+        Not kept behind a pooler, where a session has no settings of its own.
+        """
+        self._lock_timeout_s = lock_timeout_s
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._session: psycopg.Connection | None = None
 
@@ -65,12 +70,12 @@ class DatabaseThread:
             if connection.connection is not self._session:
                 self._session = connection.connection
                 with connection.wrap_database_errors:  # its end must look like that of any other call
-                    _prepare(self._session)
+                    _prepare(self._session, self._lock_timeout_s)
             return function(*args, **kwargs)
         except BaseException as error:
             self._session = None
             connection.close()
-            if isinstance(error, DATABASE_AWAY):
+            if isinstance(error, DATABASE_AWAY) and lost_the_session(error):
                 replace_dead_connections()
             raise
 
@@ -86,10 +91,14 @@ class DatabaseThread:
             ours.shutdown(socket.SHUT_RDWR)
 
 
-def _prepare(session: psycopg.Connection) -> None:
-    # A pooler in between hands sessions from one client to another, and would hand these settings on with them.
-    if settings.DATABASE_DIRECT_DSN == settings.DATABASE_DSN:
-        session.execute(_PLANNER)
+def sessions_are_ours() -> bool:
+    """A pooler hands sessions from one client to another, and would hand their settings on with them."""
+    return bool(settings.DATABASE_DIRECT_DSN == settings.DATABASE_DSN)
+
+
+def _prepare(session: psycopg.Connection, lock_timeout_s: float = 0.0) -> None:
+    if sessions_are_ours():
+        session.execute(f"{PLANNER}; SET lock_timeout = {round(lock_timeout_s * 1000)}")
         session.prepare_threshold = 0
 
 

@@ -1,9 +1,9 @@
 """The worker process: an event loop that claims jobs, has them run and records how they ended.
 
 Side tasks, each a method or object: listen (NOTIFY as a hint), beat (leases and heartbeat), claim, record,
-tell the pages. If one of them dies, the worker stops: a supervisor starts a new one. Claims, endings and
-heartbeats go through a database thread each, so that PostgreSQL can work on a claim and on endings at a
-time, and a slow write cannot cost a lease.
+tell the pages. If one of them dies, the worker stops: a supervisor starts a new one. Claims have a session on
+the loop, endings and heartbeats a database thread each, so that PostgreSQL can work on a claim and on
+endings at a time, and a slow write cannot cost a lease.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -25,16 +26,18 @@ from jobs.claims import Claimed, Held
 from jobs.database import AWAY_S, DATABASE_AWAY
 from jobs.executors.process import JobProcesses
 from scheduler import registry
+from scheduler.claim_session import ClaimSession
 from scheduler.database_thread import DatabaseThread
 from scheduler.notices import Notices
 from scheduler.pool import Pool
-from scheduler.recorder import Recorder
+from scheduler.recorder import LOCK_TIMEOUT_S, Recorder
 
 logger = logging.getLogger(__name__)
 
 JITTER = 0.1
 LISTEN_CHECK_S = 30.0
 MOST_PER_CLAIM = 500
+COLLISION_S = 0.005
 
 
 class WorkerBroken(Exception):
@@ -58,17 +61,24 @@ class Worker:
         self._hint = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._wanted = "run"
-        self._heads = claims.Heads()
         self._claim_unheard = False
         self._cancels: dict[int, float] = {}  # cancel requests of the last moments: job id, when
         self._told = 0  # of the endings that the recorder has counted
-        self._work_database = DatabaseThread("work")
-        self._record_database = DatabaseThread("record")
+        self._claims = ClaimSession(self.id, types=self.types, queues=self.queues)
+        self._record_database = DatabaseThread("record", lock_timeout_s=LOCK_TIMEOUT_S)
         self._beat_database = DatabaseThread("beat")
         self._notices = Notices(self._record_database)
-        self._recorder = Recorder(self.id, self._record_database, self._notices)
+        self._recorder = Recorder(
+            self.id, self._record_database, self._notices, on_caught_up=self._note_caught_up
+        )
         self._processes = JobProcesses()
-        self._pool = Pool(concurrency, self._processes, on_line=self._note_line, on_end=self._recorder.finish)
+        self._pool = Pool(
+            concurrency,
+            self._processes,
+            on_line=self._note_line,
+            on_end=self._recorder.finish,
+            is_behind=lambda: self._recorder.is_behind,
+        )
 
     def request_stop(self) -> None:
         """First call: stop gently. Second call: hand running jobs back at once."""
@@ -104,7 +114,7 @@ class Worker:
     async def _until_database_answers(self) -> None:
         while not self._stopping.is_set():
             try:
-                await self._work_database.call(
+                await self._beat_database.call(
                     registry.register,
                     self.id,
                     self._pool.size,
@@ -140,17 +150,21 @@ class Worker:
 
     async def _say_goodbye(self) -> None:
         try:
+            if self._claim_unheard:
+                await self._hand_back_unheard()
             await self._notices.send()
             await self._beat_database.call(self._renew, [], "stopping")
             await self._beat_database.call(registry.mark_stopped, self.id)
         except DATABASE_AWAY:
             logger.warning("action=database_away worker=%s: not marked as stopped", self.id)
-        for database in (self._work_database, self._record_database, self._beat_database):
+        await self._claims.close()
+        for database in (self._record_database, self._beat_database):
             await database.close()
         self._pool.close()
         await asyncio.to_thread(self._processes.close)
 
     async def _claim_forever(self) -> None:
+        collisions = 0
         while not (self._stopping.is_set() or self._pool.broken.is_set()):
             self._hint.clear()
             self._pool.freed.clear()
@@ -158,26 +172,23 @@ class Worker:
                 await self._wait_for(self._hint)
                 continue
             asked = min(self._pool.room, MOST_PER_CLAIM)
-            claimed = await self._claim(asked) if asked else []
-            if not asked or len(claimed) < asked:
-                # A full pool waits for a slot. Fewer jobs than asked for: the queue is empty (for this
-                # worker), and slots that come free change nothing.
-                await self._wait_for(self._hint if asked else self._pool.freed)
+            if not asked:  # full: waits for a slot
+                await self._wait_for(self._pool.freed)
+                continue
+            claimed = await self._claim(asked)
+            if len(claimed) == asked or (claimed and self._claims.saw_more):
+                continue
+            # The queue is empty (for this worker), and slots that come free change nothing; unless another
+            # worker was faster for what this one had in view.
+            collisions = min(collisions + 1, 10) if self._claims.saw_more else 0
+            await self._wait_for(self._hint, COLLISION_S * 2**collisions if collisions else settings.POLL_S)
 
     async def _claim(self, limit: int) -> list[Claimed]:
         try:
             if self._claim_unheard:
                 await self._hand_back_unheard()
             self._claim_unheard = True
-            jobs = await self._work_database.call(
-                claims.claim,
-                worker_id=self.id,
-                types=self.types,
-                queues=self.queues,
-                limit=limit,
-                lease_s=settings.LEASE_S,
-                heads=self._heads,
-            )
+            jobs = await self._claims.claim(limit)
         except DATABASE_AWAY as error:
             logger.warning("action=database_away worker=%s error=%s", self.id, str(error).strip())
             await asyncio.sleep(AWAY_S)
@@ -194,19 +205,18 @@ class Worker:
             for job in jobs:
                 if job.id in self._cancels:
                     self._pool.cancel(job.id)
-            recent = asyncio.get_running_loop().time() - settings.HEARTBEAT_S
-            self._cancels = {job_id: at for job_id, at in self._cancels.items() if at > recent}
 
     async def _hand_back_unheard(self) -> None:
         """The last claim failed here, but the server may have carried it out: those jobs go back."""
-        moved = await self._work_database.call(claims.hand_back_unknown, worker_id=self.id, held=self._held)
+        moved = await self._beat_database.call(claims.hand_back_unknown, worker_id=self.id, held=self._held)
         if moved:
             logger.warning("action=handed_back worker=%s jobs=%s", self.id, [job.job_id for job in moved])
 
-    async def _wait_for(self, event: asyncio.Event) -> None:
-        """Until the event, the stop or the next poll, whichever is first."""
+    async def _wait_for(self, event: asyncio.Event, longest_s: float | None = None) -> None:
+        """Until the event, the stop or the next poll (at most `longest_s` off), whichever is first."""
         waits = [asyncio.create_task(one.wait()) for one in (event, self._stopping)]
-        poll_s = settings.POLL_S * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads the polls
+        poll_s = min(settings.POLL_S, longest_s or settings.POLL_S)
+        poll_s *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads the polls
         await asyncio.wait(waits, timeout=poll_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
@@ -244,16 +254,16 @@ class Worker:
         elif channel == notify.CANCEL_CHANNEL and payload.isdigit():
             self._cancels[int(payload)] = asyncio.get_running_loop().time()
             self._pool.cancel(int(payload))
-        elif channel == notify.CONTROL_CHANNEL and payload in ("", self.id):
-            # What was claimed ahead may be what is paused now: it goes back, and the claim decides again.
-            self._pool.give_back()
+        elif channel == notify.CONTROL_CHANNEL and payload == self.id:
             self._beat_now.set()
-            self._hint.set()
+        elif channel == notify.CONTROL_CHANNEL and payload.startswith("{"):
+            self._pool.give_back(_is_held_back_by(payload))
 
     async def _beat(self) -> None:
         while True:
             pause_s = settings.HEARTBEAT_S
             self._beat_now.clear()
+            self._forget_cancels()
             held = self._held
             status = "stopping" if self._stopping.is_set() else "active"
             try:
@@ -266,6 +276,11 @@ class Worker:
                 self._obey(renewed.wanted)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._beat_now.wait(), pause_s)
+
+    def _forget_cancels(self) -> None:
+        if self._cancels:
+            recent = asyncio.get_running_loop().time() - settings.HEARTBEAT_S
+            self._cancels = {job_id: at for job_id, at in self._cancels.items() if at > recent}
 
     def _renew(self, held: list[Held], status: str) -> claims.Renewed:
         recorded = self._recorder.recorded
@@ -304,5 +319,19 @@ class Worker:
             if cancel_requested:
                 self._pool.cancel(key[0])
 
+    def _note_caught_up(self) -> None:
+        self._pool.freed.set()
+
     def _note_line(self, job: Claimed, seq: int, stream: str, text: str) -> None:
         self._recorder.line(job.org_id, output.Line(job.id, job.attempt, seq, stream, text))
+
+
+def _is_held_back_by(payload: str) -> Callable[[Claimed], bool]:
+    """Whether the pause that `notify.paused` told of is one of this job."""
+    pause = json.loads(payload)
+    org, queue, type = pause["org"], pause["queue"], pause["type"]
+
+    def held_back(job: Claimed) -> bool:
+        return org in (None, job.org_id) and queue in (None, job.queue) and type in (None, job.type)
+
+    return held_back

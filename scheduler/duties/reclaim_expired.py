@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs import claims, notify
+from jobs import notify, reclaims
 from jobs.claims import Moved
 from jobs.models import Worker
 from scheduler.duties.batches import BATCH
@@ -42,7 +42,7 @@ class ReclaimExpired:
         if self._seen_to is None or began >= self._look_at_all:
             moved = self._reclaim_all(actor, now)
         else:
-            moved = claims.reclaim_expired(actor=actor, limit=BATCH, since=self._seen_to - OVERLAP)
+            moved = reclaims.reclaim_expired(actor=actor, limit=BATCH, since=self._seen_to - OVERLAP)
             if len(moved) < BATCH:
                 self._seen_to = now
         notify.changed((job.org_id for job in moved), ready=True)
@@ -52,7 +52,7 @@ class ReclaimExpired:
         began = time.monotonic()
         # Put off before it is tried, so that a look that takes too long does not fail again every second.
         self._seen_to, self._look_at_all = now, began + ALL_SHARE * ALL_EVERY_S
-        moved = claims.reclaim_expired(actor=actor, limit=BATCH)
+        moved = reclaims.reclaim_expired(actor=actor, limit=BATCH)
         pause_s = max(ALL_EVERY_S, ALL_SHARE * (time.monotonic() - began)) if len(moved) < BATCH else 0
         self._look_at_all = time.monotonic() + pause_s
         return moved

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jobs import claims, notify
+from jobs import notify, reclaims
 from scheduler.duties.batches import BATCH
 
 
 def run(actor: str) -> int:
-    moved = claims.promote_due(actor=actor, limit=BATCH)
+    moved = reclaims.promote_due(actor=actor, limit=BATCH)
     notify.changed((job.org_id for job in moved), ready=True)
     return len(moved)

@@ -1,19 +1,24 @@
 """Works bulk replays off, at their rates: the oldest active one of each organisation, the others after it.
 
 What was submitted, how far the replay is and the time that was used up are written in one transaction, so
-that after a crash nothing is replayed twice. Two leaders cannot meet here: the term stops the older one,
-and the row of the replay is held.
+that after a crash nothing is replayed twice; each replay in a savepoint of its own. Two leaders cannot meet
+here: the term stops the older one, and the row of the replay is held.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from jobs import replays
+from jobs.database import DATABASE_AWAY, lost_the_session
 from jobs.models import Job, Replay
+
+logger = logging.getLogger(__name__)
 
 # Jobs that one run submits, over all replays: half a second at the highest rate. The other duties wait for it.
 MOST = 500
@@ -27,7 +32,19 @@ _ROUNDING = 1e-9
 def run(actor: str) -> int:
     at_work = _at_work()
     share = max(MOST // max(len(at_work), 1), 1)
-    return sum(advance(replay, most=share) for replay in at_work)
+    return sum(_advance_alone(replay, most=share) for replay in at_work)
+
+
+def _advance_alone(replay: Replay, *, most: int) -> int:
+    """One that cannot go on must not keep the others from it."""
+    try:
+        with transaction.atomic():
+            return advance(replay, most=most)
+    except Exception as error:
+        if isinstance(error, DATABASE_AWAY) and lost_the_session(error):
+            raise
+        logger.exception("action=replay_failed replay=%s org=%s", replay.pk, replay.org_id)
+        return 0
 
 
 def advance(replay: Replay, *, most: int) -> int:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from jobs import claims, notify, states
+from jobs import notify, reclaims, states
 from jobs.models import Job, Worker
 from scheduler.duties.batches import BATCH
 
@@ -54,16 +54,24 @@ class RescueLost:
 
     def __init__(self, began: float | None = None) -> None:
         self._began = time.monotonic() if began is None else began
+        self._told: set[str] = set()  # dead workers that are in the log, while they are not marked yet
 
     def run(self, actor: str) -> int:
         if time.monotonic() - self._began < silence_s():
             return 0
         dead = dead_workers()
+        self._tell(dead)
         if not dead:
             return 0
-        moved = claims.reclaim_from(actor=actor, workers=dead, limit=BATCH)
+        moved = reclaims.reclaim_from(actor=actor, workers=dead, limit=BATCH)
         notify.changed((job.org_id for job in moved), ready=True)
         return len(moved) + _mark_lost(dead)
+
+    def _tell(self, dead: Sequence[str]) -> None:
+        """Once each: one with a job that somebody holds is met at every run."""
+        if new := [worker_id for worker_id in dead if worker_id not in self._told]:
+            logger.warning("action=workers_died workers=%s", ",".join(new))
+        self._told = set(dead)
 
 
 def silence_s() -> float:
@@ -86,5 +94,4 @@ def _mark_lost(dead: Sequence[str]) -> int:
     """Not those with a job whose row somebody else holds at this moment: they are looked at again."""
     running = Job.objects.filter(status=states.RUNNING, worker_id=OuterRef("pk"))
     gone = Worker.objects.filter(pk__in=dead).exclude(Exists(running))
-    logger.warning("action=workers_died workers=%s", ",".join(dead))
     return gone.update(status=Worker.LOST, running=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs import claims, output
+from jobs import claims, output, reclaims
 from jobs.models import Job, Worker
 
 WORKER = "worker-under-test"
@@ -40,7 +40,7 @@ def done_job(bob: Any, submit: Callable[..., Job]) -> Job:
     job = claim(submit(bob, name="acme-nightly", payload={"function": "echo", "args": ["acme-payload"]}))
     write_lines(job, 1, "acme-first", "acme-failing")
     finish(job, "failed", error="acme-error", retry_delay_s=0.0)
-    claims.promote_due(actor="test")
+    reclaims.promote_due(actor="test")
     claim(job)
     write_lines(job, 2, "acme-again")
     return finish(job, result={"answer": "acme-result"})

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import claims
+from jobs import reclaims, replay_selectors
 from jobs.models import Job, JobEvent, Replay
 from orgs.models import AuditEntry
 from tests.jobs_api.conftest import claim, finish, write_lines
@@ -91,7 +91,11 @@ class TestMany:
         assert (made["status"], made["replayed"], made["rate_per_s"]) == ("active", 0, 2.5)
         assert made["filter"] == {"status": "failed", "type": "python", "error_contains": "BROKEN"}
         assert Replay.objects.get().up_to_job_id == dead.pk
-        assert api(vera).get(f"/replays/{made['id']}").json() == {**made, "remaining": 1}
+        assert api(vera).get(f"/replays/{made['id']}").json() == {
+            **made,
+            "remaining": 1,
+            "remaining_capped": False,
+        }
         assert [one["id"] for one in api(vera).get("/replays").json()["results"]] == [made["id"]]
         assert AuditEntry.objects.get().action == "replay.start"
 
@@ -172,9 +176,40 @@ class TestMany:
         assert api(charlie).post(f"/replays/{made['id']}/cancel").status_code == 404
         assert Replay.objects.get().status == "active"
 
-    def test_a_platform_admin_without_an_organisation_is_told_so(self, api, root_admin):
+    def test_a_platform_admin_says_whose(self, api, root_admin, alice, dead):
         answer = api(root_admin).post("/replays", {}, format="json")
-        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "no_organization")
+        assert answer.status_code == 400
+        assert "org_id" in answer.json()["error"]["fields"]
+        assert "/orgs/" not in answer.json()["error"]["message"]
+        made = api(root_admin).post("/replays", {"org_id": alice.org_id}, format="json").json()
+        assert (made["org_id"], made["user_id"], made["status"]) == (alice.org_id, root_admin.pk, "active")
+        assert api(alice).get(f"/replays/{made['id']}").json()["user_id"] is None
+
+    def test_others_name_no_other_organisation(self, api, alice, globex, dead):
+        assert api(alice).post("/replays", {"org_id": globex.pk}, format="json").status_code == 404
+        assert api(alice).post("/replays", {"org_id": alice.org_id}, format="json").status_code == 202
+
+    @pytest.mark.parametrize(
+        ("cap", "reach", "counted"),
+        [(9, 9, (3, False)), (2, 9, (2, True)), (9, 2, (2, True)), (3, 3, (3, False))],
+    )
+    def test_counting_is_bounded(self, api, alice, submit, monkeypatch, cap, reach, counted):
+        monkeypatch.setattr(replay_selectors, "COUNT_CAP", cap)
+        monkeypatch.setattr(replay_selectors, "COUNT_REACH", reach)
+        for _ in range(3):
+            finish(claim(submit(alice, max_retries=0)), "failed")
+        made = api(alice).post("/replays", {}, format="json").json()
+        shown = api(alice).get(f"/replays/{made['id']}").json()
+        assert (shown["remaining"], shown["remaining_capped"]) == counted
+
+
+def test_the_longest_name_can_be_cancelled_and_replayed(api, alice, bob, submit):
+    """An audit entry's target, which says the job's id as well, holds no more than a name."""
+    job = submit(bob, name="n" * 200)
+    assert api(alice).post(f"/jobs/{job.pk}/cancel").status_code == 200
+    assert api(alice).post(f"/jobs/{job.pk}/replay").status_code == 201
+    targets = set(AuditEntry.objects.values_list("target", flat=True))
+    assert targets == {f"job {job.pk}: {'n' * 200}"[:200]}
 
 
 class TestOutputTail:
@@ -198,7 +233,7 @@ class TestOutputTail:
             write_lines(claim(job), job.attempt, "line")
             finish(job, "failed", retry_delay_s=0.0)
             Job.objects.filter(pk=job.pk).update(run_at=timezone.now() - timedelta(seconds=1))
-            claims.promote_due(actor="test")
+            reclaims.promote_due(actor="test")
         client = api(bob)
         with django_assert_max_num_queries(4):
             assert len(client.get(f"/jobs/{job.pk}/executions").json()["results"]) == 5

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from jobs import claims, job_page_selectors, output
+from jobs import claims, job_page_selectors, output, reclaims, services
 from jobs.claims import Ending
 from jobs.live import JobLive
 from jobs.models import Job, Worker
@@ -58,7 +58,7 @@ def test_a_waiting_job(browse: Browse, bob: User, job: Job) -> None:
 def test_a_dead_letter_shows_its_attempts_and_errors(browse: Browse, bob: User, job: Job) -> None:
     claim(job)
     finish(job, "failed", runtime_ms=1500.0, error="first <error>", retry_delay_s=0.0)
-    assert claims.promote_due(actor="test")
+    assert reclaims.promote_due(actor="test")
     claim(job)
     finish(job, "timeout", runtime_ms=65_000.0, error="second error", retry_delay_s=0.0)
     page = browse(bob).get(f"/dashboard/jobs/{job.pk}/").text
@@ -178,12 +178,23 @@ def test_a_long_reason_ends_behind_a_word(browse: Browse, bob: User, job: Job) -
     assert set(re.findall(r"\bthir\w*", timeline)) == {"thirteen"}
 
 
+def test_a_platform_admin_is_the_platform_for_members(
+    browse: Browse, bob: User, root_admin: User, job: Job
+) -> None:
+    services.cancel(job=job, user=root_admin)
+    path = f"/dashboard/jobs/{job.pk}/"
+    page = browse(bob).get(path).text
+    assert "by the platform" in section(page, "timeline")
+    assert "root_admin" not in page
+    assert "by root_admin" in section(browse(root_admin).get(path).text, "timeline")
+
+
 def test_a_long_timeline_shows_its_newest_steps(
     browse: Browse, bob: User, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_page_selectors, "LAST_STEPS", 1)
     claim(job)
-    timeline = job_page_selectors.timeline(job)
+    timeline = job_page_selectors.timeline(bob, job)
     assert [(one.event.new_status, one.after_ms is None) for one in timeline.steps] == [("running", False)]
     assert timeline.cut
     assert "newest" in section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "timeline")

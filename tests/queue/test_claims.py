@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs import claims, states
+from jobs import claims, reclaims, states
 from jobs.models import ExecutionLog, Job, JobEvent, Worker
 from orgs.models import User
 from tests.queue.claiming import LONG_AGO, InThread, Submit, claim, end, ids, wait_until_blocked
@@ -82,7 +82,7 @@ class TestFinish:
     def test_a_worker_that_lost_the_lease_changes_nothing(self, bob: User, submit: Submit) -> None:
         job = submit(bob)
         (late,) = claim(worker="w1")
-        claims.reclaim_expired(actor="leader", now=timezone.now() + timedelta(minutes=5))
+        reclaims.reclaim_expired(actor="leader", now=timezone.now() + timedelta(minutes=5))
         (current,) = claim(worker="w2")
         assert end(late, worker="w1", result="late") == []
         assert end(late, worker="w2", result="wrong attempt") == []
@@ -99,8 +99,8 @@ class TestFinish:
         job.refresh_from_db()
         assert (job.status, job.retry_count, job.error_msg) == (states.SCHEDULED, 1, "boom")
         assert job.run_at > timezone.now() + timedelta(seconds=50)
-        assert claims.promote_due(actor="leader") == []
-        assert len(claims.promote_due(actor="leader", now=timezone.now() + timedelta(seconds=61))) == 1
+        assert reclaims.promote_due(actor="leader") == []
+        assert len(reclaims.promote_due(actor="leader", now=timezone.now() + timedelta(seconds=61))) == 1
         end(claim()[0], "failed", error="boom again", retry_delay_s=60)
         job.refresh_from_db()
         assert (job.status, job.retry_count) == (states.FAILED, 1)
@@ -154,12 +154,12 @@ class TestLeases:
         job = submit(bob, max_retries=1)
         later = timezone.now() + timedelta(minutes=1)
         claim()
-        assert claims.reclaim_expired(actor="leader") == []
-        assert [moved.status for moved in claims.reclaim_expired(actor="leader", now=later)] == [
+        assert reclaims.reclaim_expired(actor="leader") == []
+        assert [moved.status for moved in reclaims.reclaim_expired(actor="leader", now=later)] == [
             states.QUEUED
         ]
         claim()
-        assert [moved.status for moved in claims.reclaim_expired(actor="leader", now=later)] == [
+        assert [moved.status for moved in reclaims.reclaim_expired(actor="leader", now=later)] == [
             states.FAILED
         ]
         assert list(

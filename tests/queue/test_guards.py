@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import claims, output, states
+from jobs import claims, output, reclaims, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, Worker
 from orgs.models import User
 from tests.queue.claiming import LATER, LONG_AGO, InThread, Submit, claim, end, ids, wait_until_blocked
@@ -55,13 +55,13 @@ class TestTimes:
         job = submit(bob)
         Job.objects.update(queued_at=LONG_AGO)
         claim(now=LONG_AGO + timedelta(seconds=90))
-        claims.reclaim_expired(actor="leader", now=LONG_AGO + timedelta(seconds=190))
+        reclaims.reclaim_expired(actor="leader", now=LONG_AGO + timedelta(seconds=190))
         log = ExecutionLog.objects.get(job=job)
         assert (log.wait_ms, log.runtime_ms) == (90_000, 100_000)
 
     def test_promoted_job_is_queued_from_then_on(self, bob: User, submit: Submit) -> None:
         job = submit(bob, run_at=timezone.now() + timedelta(minutes=1))
-        claims.promote_due(actor="leader", now=LATER)
+        reclaims.promote_due(actor="leader", now=LATER)
         job.refresh_from_db()
         assert job.queued_at == LATER
 
@@ -76,13 +76,21 @@ class TestTimes:
     def test_reclaimed_job_is_queued_from_then_on(self, bob: User, submit: Submit) -> None:
         job = submit(bob)
         claim()
-        claims.reclaim_expired(actor="leader", now=LATER)
+        reclaims.reclaim_expired(actor="leader", now=LATER)
         job.refresh_from_db()
         assert job.queued_at == LATER
 
 
 @pytest.mark.django_db
 class TestLeases:
+    def test_an_unheard_claim_of_a_job_that_is_to_be_cancelled_cancels_it(
+        self, bob: User, submit: Submit
+    ) -> None:
+        job = submit(bob)
+        claim()
+        Job.objects.filter(pk=job.pk).update(cancel_requested=True)
+        assert [row.status for row in claims.hand_back_unknown(worker_id="w1", held=[])] == [states.CANCELLED]
+
     def test_a_lease_of_another_attempt_is_not_renewed(self, bob: User, submit: Submit) -> None:
         job = submit(bob)
         claim()
@@ -103,7 +111,7 @@ class TestLeases:
         job = submit(bob, max_retries=3)
         claim()
         Job.objects.update(cancel_requested=True)
-        (moved,) = claims.reclaim_expired(actor="leader", now=LATER)
+        (moved,) = reclaims.reclaim_expired(actor="leader", now=LATER)
         job.refresh_from_db()
         assert (moved.status, job.status, job.finished_at) == (states.CANCELLED, states.CANCELLED, LATER)
         log = ExecutionLog.objects.get(job=job)
@@ -143,14 +151,14 @@ class TestHeldLocks:
         claim()
         with transaction.atomic():
             Job.objects.select_for_update().get(pk=stuck.pk)
-            reclaiming = InThread(lambda: claims.reclaim_expired(actor="leader", now=LATER))
+            reclaiming = InThread(lambda: reclaims.reclaim_expired(actor="leader", now=LATER))
             assert ids(reclaiming.answer()) == [free.pk]
 
     def test_promoting_leaves_a_held_row(self, bob: User, submit: Submit) -> None:
         stuck, free = (submit(bob, run_at=timezone.now() + timedelta(minutes=1)) for _ in range(2))
         with transaction.atomic():
             Job.objects.select_for_update().get(pk=stuck.pk)
-            promoting = InThread(lambda: claims.promote_due(actor="leader", now=LATER))
+            promoting = InThread(lambda: reclaims.promote_due(actor="leader", now=LATER))
             assert ids(promoting.answer()) == [free.pk]
 
     def test_lines_of_a_job_that_is_being_deleted_cost_no_other_line(self, bob: User, submit: Submit) -> None:

@@ -108,6 +108,53 @@ def test_only_the_chosen_queues_are_claimed(bob: User, submit: Submit) -> None:
     assert ids(claim()) == [default.pk]
 
 
+def test_flows_that_one_claim_leaves_out_are_told_of(bob: User, submit: Submit) -> None:
+    heads = Heads()
+    for number in range(claims.MOST_FLOWS + 4):
+        submit(bob, queue=f"q{number}")
+    assert len(claim(limit=50, heads=heads)) == claims.MOST_FLOWS
+    assert heads.more
+    assert len(claim(limit=50, heads=heads)) == 4
+    assert not heads.more
+
+
+def test_a_claim_locks_what_it_takes_and_no_more(bob: User, submit: Submit) -> None:
+    jobs = [submit(bob, queue=f"q{number}").pk for number in range(4)]
+    heads = Heads()
+    with transaction.atomic():
+        assert ids(claim("w1", limit=1)) == jobs[:1]
+        others = InThread(lambda: ids(claim("w2", limit=4, heads=heads)))
+        assert others.answer() == jobs[1:]
+        assert heads.more  # the first job was in view, and is held by w1
+    assert claim("w2", heads=heads) == []
+    assert not heads.more
+
+
+def test_jobs_of_a_restored_dump_are_found_by_a_look_at_every_flow(bob: User, submit: Submit) -> None:
+    heads = Heads()
+    assert claim(heads=heads) == []
+    restored = submit(bob)
+    Job.objects.filter(pk=restored.pk).update(queued_xid=2**60)
+    assert claim(heads=heads) == []
+    assert ids(claim(heads=Heads())) == [restored.pk]
+
+
+def test_no_floor_is_rounded_up(bob: User, submit: Submit, acme: Organization) -> None:
+    """A server that is set to print fewer digits must not hide the job at the head."""
+    job, heads = submit(bob), Heads()
+    Job.objects.filter(pk=job.pk).update(rank=1234567890.1234567)
+    pause = Pause.objects.create(org=acme)
+    with connection.cursor() as cursor:
+        cursor.execute("SET extra_float_digits = -4")
+    try:
+        assert claim(heads=heads) == []
+        pause.delete()
+        assert ids(claim(heads=heads)) == [job.pk]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET extra_float_digits")
+
+
 class TestPauses:
     def test_a_pause_holds_what_it_names_and_nothing_else(
         self, bob: User, acme: Organization, submit: Submit

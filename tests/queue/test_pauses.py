@@ -122,12 +122,12 @@ class TestTwoSessions:
         with psycopg.connect(make_conninfo(database_url()), autocommit=True) as ear:
             for channel in channels:
                 ear.execute(f"LISTEN {channel}")
-            control.resume(user=alice, pause=control.pause(user=alice))
+            control.resume(user=alice, pause=control.pause(user=alice, queue="mail"))
             control.set_wanted(user=root_admin, worker_id="w1", wanted="pause")
-            told = Counter((one.channel, one.payload) for one in ear.notifies(timeout=5, stop_after=7))
+            told = Counter((one.channel, one.payload) for one in ear.notifies(timeout=5, stop_after=6))
         control_channel, jobs_channel, live_channel = channels
         assert told == {
-            (control_channel, ""): 2,
+            (control_channel, f'{{"org":{alice.org_id},"queue":"mail","type":null}}'): 1,
             (control_channel, "w1"): 1,
             (jobs_channel, ""): 1,
             (live_channel, str(alice.org_id)): 2,

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs import claims, services, states
+from jobs import claims, reclaims, services, states
 from jobs.claims import Claimed, Ending, Finish, Heads
 from jobs.models import ExecutionLog, Flow, Job, JobEvent, Pause
 from jobs.payloads import JOB_TYPES
@@ -205,18 +205,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def all_leases_run_out(self) -> None:
-        claims.reclaim_expired(actor="leader", now=timezone.now() + timedelta(hours=1))
+        reclaims.reclaim_expired(actor="leader", now=timezone.now() + timedelta(hours=1))
         for worker in WORKERS:
             self._lose_jobs_of(worker)
 
     @rule(worker=st.sampled_from(WORKERS))
     def worker_dies(self, worker: str) -> None:
-        claims.reclaim_from(actor="leader", workers=[worker])
+        reclaims.reclaim_from(actor="leader", workers=[worker])
         self._lose_jobs_of(worker)
 
     @rule()
     def everything_is_due(self) -> None:
-        claims.promote_due(actor="leader", now=timezone.now() + timedelta(days=1))
+        reclaims.promote_due(actor="leader", now=timezone.now() + timedelta(days=1))
         for job in self.jobs.values():
             if job.status == states.SCHEDULED:
                 job.status = states.QUEUED

@@ -112,6 +112,27 @@ class TestSubmit:
         assert list(caught.value.fields) == [named]
         assert not Job.objects.exists()
 
+    @pytest.mark.parametrize(
+        ("fields", "sentence"),
+        [
+            ({"concurrency_key": "k" * 201}, "Expected at most 200 characters."),
+            ({"idempotency_key": "k" * 201}, "Expected at most 200 characters."),
+            ({"name": "n" * 201}, "Expected at most 200 characters."),
+            ({"tags": ["x" * 61]}, "Expected at most 60 characters."),
+            ({"tags": [str(number) for number in range(21)]}, "Expected at most 20 tags."),
+            ({"idempotency_key": ""}, "Must not be empty."),
+            ({"concurrency_key": ""}, "Must not be empty."),
+            ({"retry": 5}, "Expected a JSON object."),
+            ({"timeout_s": "soon"}, "Expected a number."),
+        ],
+    )
+    def test_bad_input_is_told_what_was_expected(
+        self, bob: User, submit: Submit, fields: dict[str, Any], sentence: str
+    ) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            submit(bob, **fields)
+        assert list(caught.value.fields.values()) == [[sentence]]
+
     def test_every_wrong_field_is_named_at_once(self, bob: User, submit: Submit) -> None:
         with pytest.raises(InvalidInput) as caught:
             submit(bob, lane="express", payload={"function": "noop", "speed": 1})

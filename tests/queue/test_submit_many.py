@@ -72,6 +72,21 @@ class TestMany:
         assert str(first.pk) in replay.events.get().reason
         assert replay.events.get().actor == "system"
 
+    def test_first_job_of_a_key_that_vanishes_meanwhile_is_asked_for_again(
+        self, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = submit(bob, idempotency_key="k")
+        store = submitting.store
+
+        def store_then_delete(*args: Any) -> Any:
+            stored = store(*args)
+            Job.objects.filter(pk=first.pk).delete()
+            return stored
+
+        monkeypatch.setattr(submitting, "store", store_then_delete)
+        second = submit(bob, idempotency_key="k")
+        assert (second.was_created, second.pk == first.pk) == (True, False)
+
     def test_nothing_to_submit(self, bob: User) -> None:
         assert many(bob) == []
 

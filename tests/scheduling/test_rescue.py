@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from jobs import claims, states
+from jobs import claims, reclaims, states
 from jobs.models import ExecutionLog, Job, JobEvent, Worker
 from orgs.models import User
 from scheduler import registry
@@ -146,6 +146,20 @@ class TestDeadWorkers:
         assert rescue() == 2
         assert Worker.objects.get().status == Worker.LOST
 
+    def test_a_death_is_logged_once_however_long_a_job_is_held(
+        self, bob: User, submit: Submit, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        held = submit(bob)
+        worker()
+        claim("w1")
+        last_seen("w1", silence_s() + 1)
+        duty = RescueLost(began=LONG_BEFORE)
+        with other_session() as other:
+            other.execute("SELECT 1 FROM jobs_job WHERE id = %s FOR UPDATE", [held.pk])
+            assert [duty.run("leader:x") for _ in range(3)] == [0, 0, 0]
+        assert duty.run("leader:x") == 2
+        assert caplog.text.count("action=workers_died") == 1
+
     def test_a_new_leader_does_not_judge_by_what_was_before_its_term(self, bob: User, submit: Submit) -> None:
         """After an outage of the database no worker has its lock, and all were silent."""
         worker()
@@ -227,7 +241,7 @@ class TestLeases:
     ) -> None:
         duty = ReclaimExpired(began=LONG_BEFORE)
         asked: list[Any] = []
-        real = claims.reclaim_expired
+        real = reclaims.reclaim_expired
 
         def counted(**values: Any) -> list[claims.Moved]:
             asked.append(values.get("since"))
@@ -241,7 +255,7 @@ class TestLeases:
                 duty.run("leader:x")
         with connection.cursor() as cursor:
             cursor.execute("RESET lock_timeout")
-        monkeypatch.setattr(claims, "reclaim_expired", counted)
+        monkeypatch.setattr(reclaims, "reclaim_expired", counted)
         duty.run("leader:x")
         assert len(asked) == 1
         assert asked[0] is not None

@@ -1,0 +1,86 @@
+"""The worker's own connection for claims, on its event loop.
+
+A thread in between would have to be woken twice for each claim, which is a good part of the time from a
+submission to the start of its job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import psycopg
+from django.conf import settings
+from django.db import OperationalError
+
+from jobs import claims
+from jobs.claims import Claimed, Heads
+from scheduler.database_thread import LONGEST_CALL_S, PLANNER, sessions_are_ours
+
+# The server gives up first, so that no claim comes true after its worker has stopped to wait for it.
+_STATEMENT_TIMEOUT = "SET statement_timeout = '10s'"
+# "Where the queue begins" is looked at afresh now and then, like the polls: what is remembered cannot be
+# wrong, but a pooler may put another server behind a connection that never broke.
+LOOK_AGAIN_S = 30.0
+LOOK_AGAIN_SHARE = 20
+
+
+class ClaimSession:
+    """Claims for one worker; after a failure it connects again, and looks at the queue from its beginning."""
+
+    def __init__(self, worker_id: str, *, types: Sequence[str], queues: Sequence[str] | None) -> None:
+        self._worker_id = worker_id
+        self._types, self._queues = types, queues
+        self._session: psycopg.AsyncConnection | None = None
+        self._heads = Heads()
+        self._look_again_at = 0.0
+
+    @property
+    def saw_more(self) -> bool:
+        """Whether the last claim left something out that may still be there: see `Heads.more`."""
+        return self._heads.more
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Raises django's OperationalError when the database is away; it may have carried out the claim."""
+        try:
+            async with asyncio.timeout(LONGEST_CALL_S):
+                return await self._claim(limit)
+        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
+            await self.close()
+            raise OperationalError(str(error) or "no answer") from error
+
+    async def close(self) -> None:
+        session, self._session, self._heads = self._session, None, Heads()
+        if session is not None:
+            await session.close()
+
+    async def _claim(self, limit: int) -> list[Claimed]:
+        session = self._session or await self._connect()
+        began = time.monotonic()
+        is_fresh = began >= self._look_again_at
+        if is_fresh:
+            self._heads = Heads()
+        asked = claims.asking(
+            worker_id=self._worker_id,
+            types=self._types,
+            queues=self._queues,
+            limit=limit,
+            lease_s=settings.LEASE_S,
+            heads=self._heads,
+        )
+        cursor = await session.execute(claims.CLAIM, asked, binary=True)
+        jobs = claims.answered(await cursor.fetchall(), self._heads)
+        if is_fresh:
+            now = time.monotonic()
+            self._look_again_at = now + max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * (now - began))
+        return jobs
+
+    async def _connect(self) -> psycopg.AsyncConnection:
+        self._session = session = await psycopg.AsyncConnection.connect(
+            settings.DATABASE_DSN, autocommit=True, connect_timeout=5, prepare_threshold=None
+        )
+        if sessions_are_ours():
+            await session.execute(f"{PLANNER}; {_STATEMENT_TIMEOUT}")
+            session.prepare_threshold = 0
+        return session
