@@ -48,13 +48,23 @@ class Attempt:
 class Pool:
     """Runs what `start` gets; tells lines through `on_line` and endings, in batches, through `on_end`."""
 
-    def __init__(self, size: int, processes: JobProcesses, *, on_line: OnLine, on_end: OnEnd) -> None:
+    def __init__(
+        self,
+        size: int,
+        processes: JobProcesses,
+        *,
+        on_line: OnLine,
+        on_end: OnEnd,
+        is_behind: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """While it `is_behind` with what the jobs produced there is no room for more."""
         self.size = size
         self.freed = asyncio.Event()
         self.broken = asyncio.Event()  # no job process can be started any more: the worker must end
         self._processes = processes
         self._on_line = on_line
         self._on_end = on_end
+        self._is_behind = is_behind
         self._appetite = Appetite()
         # Keyed by attempt too: a job that was lost may come back here while its old process still ends.
         self._attempts: dict[Held, Attempt] = {}
@@ -87,6 +97,8 @@ class Pool:
     @property
     def room(self) -> int:
         """How many jobs to claim now; 0 until it is worth a claim."""
+        if self._is_behind():
+            return 0
         buffer = self._appetite.buffer(self._clock())
         room = self.size + buffer - self.in_use
         return room if room > buffer // 2 else 0
@@ -122,10 +134,10 @@ class Pool:
         logger.warning("action=lease_lost job=%s attempt=%s: stopping it", job_id, attempt)
         self._stop(lambda job: job.id == job_id and job.attempt == attempt, "lost")
 
-    def give_back(self) -> None:
-        """Release what has not begun."""
-        self._give_back_waiting()
-        self._light.take_back()
+    def give_back(self, wanted: Callable[[Claimed], bool] | None = None) -> None:
+        """Release what has not begun; all of it, or what is wanted."""
+        self._give_back_waiting(wanted)
+        self._light.take_back(wanted)
 
     def hand_back_all(self) -> None:
         """Stop everything, and release it."""
@@ -167,13 +179,13 @@ class Pool:
             attempt = self._attempts[job.id, job.attempt] = Attempt(job)
             attempt.task = asyncio.create_task(self._run(attempt), name=f"job-{job.id}")
 
-    def _give_back_waiting(self) -> None:
-        """They have waited long enough: another worker may have a slot."""
-        if self._waiting:
+    def _give_back_waiting(self, wanted: Callable[[Claimed], bool] | None = None) -> None:
+        """They have waited long enough: another worker may have a slot. Or they are `wanted` back."""
+        back = [job for job in self._waiting if wanted is None or wanted(job)]
+        if back:
             self._appetite.spoiled()
-            released = [Finish(job.id, job.attempt, "released") for job in self._waiting]
-            self._waiting.clear()
-            self._end(released)
+            self._waiting = deque(job for job in self._waiting if wanted is not None and not wanted(job))
+            self._end([Finish(job.id, job.attempt, "released") for job in back])
 
     async def _run(self, attempt: Attempt) -> None:
         job = attempt.job

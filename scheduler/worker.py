@@ -66,7 +66,7 @@ class Worker:
         self._told = 0  # of the endings that the recorder has counted
         self._claims = ClaimSession(self.id, types=self.types, queues=self.queues)
         self._record_database = DatabaseThread("record", lock_timeout_s=LOCK_TIMEOUT_S)
-        self._beat_database = DatabaseThread("beat")
+        self._beat_database = DatabaseThread("beat", lock_timeout_s=1.0)
         self._notices = Notices(self._record_database)
         self._recorder = Recorder(
             self.id, self._record_database, self._notices, on_caught_up=self._note_caught_up

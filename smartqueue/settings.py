@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from smartqueue import local_data, postgres
+from smartqueue import local_data, postgres, site_settings
 from smartqueue.env import (
     env_bool,
     env_choice,
@@ -225,14 +224,14 @@ JOB_TIMEOUT_S = env_int(
 JOB_MEMORY_MB = env_int(
     "SMARTQUEUE_JOB_MEMORY_MB",
     0,
-    "Memory limit in MiB of a job that names none; 0 is no limit.",
+    "Memory limit in MiB of a job that names none, unless it calls a light function; 0 is no limit.",
     low=0,
     high=1_048_576,
 )
 JOB_CPU_S = env_float(
     "SMARTQUEUE_JOB_CPU_S",
     0,
-    "Limit of CPU seconds of a job that names none; 0 is no limit.",
+    "Limit of CPU seconds of a job that names none, unless it calls a light function; 0 is no limit.",
     low=0,
     high=864_000,
 )
@@ -381,52 +380,10 @@ CACHES = {"default": {"BACKEND": "smartqueue.pgcache.PostgresCache", "LOCATION":
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "orgs.authentication.JWTAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["smartqueue.parsers.StrictJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "smartqueue.errors.api_exception_handler",
-    "COERCE_DECIMAL_TO_STRING": False,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "SmartQueue",
-    "DESCRIPTION": "Multi-tenant job platform that learns how long jobs run and orders the queue by it.",
-    "VERSION": "0.1.0",
-    "OAS_VERSION": "3.1.1",
-    "GET_LIB_DOC_EXCLUDES": "smartqueue.openapi.classes_without_docs",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "smartqueue.openapi.describe_responses",
-    ],
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {
-        "JobTypeEnum": "jobs.payloads.JOB_TYPES",
-        "JobStatusEnum": "jobs.states.STATUSES",
-        "ReplayableStatusEnum": "jobs.replays.REPLAYABLE",
-        "ReplayStatusEnum": "jobs.replays.STATUSES",
-        "RoleEnum": "orgs.roles.ROLES.items",
-        "GrantedRoleEnum": "orgs.services.GRANTED_BY_ORG_ADMINS",
-    },
-    # The badge would send the schema to a validator on another site.
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-}
-UNFOLD = {
-    "SITE_TITLE": "SmartQueue",
-    "SITE_HEADER": "SmartQueue",
-    "SITE_URL": "/dashboard/",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")}
-    ],
-}
+REST_FRAMEWORK = site_settings.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = site_settings.SPECTACULAR_SETTINGS
+UNFOLD = site_settings.UNFOLD
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

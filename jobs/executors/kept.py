@@ -106,6 +106,8 @@ class Server:
                 self._queue.extend(value)
             elif kind == "stop":
                 self._stop(value, outcomes.cancelled())
+            elif kind == "release":
+                self._release(set(value))
         self._work()
 
     def _work_soon(self) -> None:
@@ -150,6 +152,7 @@ class Server:
             self._answers.append((call[0], 0.0, fields))
             return
         current.set(call)
+        self._output.begin(call[0])
         if functions.is_coroutine(name):
             self._begin_task(call, self._perform(call, function))
         else:
@@ -210,6 +213,10 @@ class Server:
                 self._queue.remove(call)
                 self._answers.append((number, 0.0, reason))
                 return
+
+    def _release(self, numbers: set[int]) -> None:
+        self._answers += [(call[0], 0.0, NOT_BEGUN) for call in self._queue if call[0] in numbers]
+        self._queue = deque(call for call in self._queue if call[0] not in numbers)
 
     def _flush(self) -> None:
         text = self._output.taken()

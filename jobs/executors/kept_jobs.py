@@ -10,6 +10,8 @@ Belongs to the worker's event loop; knows neither Django nor the database. Used 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +19,9 @@ from jobs import functions
 from jobs.executors import outcomes
 from jobs.executors.kept_process import KeptProcess
 from jobs.executors.kept_wire import DONE, NOT_BEGUN, Call, clock
-from jobs.executors.process import JobProcesses
+from jobs.executors.process import NO_ROOM_S, CannotStart, JobProcesses, NoRoom
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Fields = dict[str, Any]
@@ -53,7 +57,6 @@ class KeptJobs(Generic[T]):
         on_text: Callable[[T, str, str], None],
         on_broken: Callable[[str], None],
     ) -> None:
-        self.count = 0
         self._processes = processes
         self._slots = slots
         self._call_of = call_of
@@ -67,20 +70,30 @@ class KeptJobs(Generic[T]):
         self._all: set[KeptProcess[T]] = set()
         self._ticking: asyncio.TimerHandle | None = None
 
+    @property
+    def count(self) -> int:
+        """How many were started and have not ended."""
+        return sum(len(process.jobs) for process in self._all)
+
     def open(self) -> None:
         """Start the process before the first call comes."""
-        self._process()
+        with contextlib.suppress(NoRoom):
+            self._process()
 
     def start(self, jobs: Sequence[T]) -> None:
-        """Have these jobs called, in this order."""
-        process = self._process()
+        """Have these jobs called, in this order; without room for a process they are put off as "snoozed"."""
+        try:
+            process = self._process()
+        except NoRoom as error:
+            logger.warning("action=no_room jobs=%s error=%s", len(jobs), error)
+            self._on_ended([(job, outcomes.snoozed(NO_ROOM_S), 0.0) for job in jobs])
+            return
         if process is None:
             self._on_ended([(job, _NOT_BEGUN, 0.0) for job in jobs])
             return
         first = self._number + 1
         self._number += len(jobs)
         calls = [self._call_of(number, job) for number, job in enumerate(jobs, first)]
-        self.count += len(jobs)
         process.call(calls, list(jobs))
         self._tick_later()
 
@@ -99,11 +112,17 @@ class KeptJobs(Generic[T]):
                     process.limits[number] = min(process.limits.get(number, now + grace_s), now + grace_s)
                     process.stop(number)
 
-    def take_back(self) -> None:
-        """End as "released" what has not begun, within moments."""
+    def take_back(self, wanted: Callable[[T], bool] | None = None) -> None:
+        """End as "released" what has not begun, within moments; or what of it is wanted, soon."""
         process = self._current
-        if process is not None and process.unbegun():
-            self._withdraw(process)
+        if process is None:
+            return
+        unbegun = process.unbegun()
+        if wanted is None:
+            if unbegun:
+                self._withdraw(process)
+        elif numbers := [number for number in unbegun if wanted(process.jobs[number])]:
+            process.release(numbers)
 
     def close(self) -> None:
         """Kill everything. What still ran is not told of."""
@@ -117,7 +136,9 @@ class KeptJobs(Generic[T]):
         if self._current is None and not self._is_closed:
             try:
                 self._current = KeptProcess(self._processes, self._slots, self._heed, self._gone)
-            except OSError as error:
+            except NoRoom:
+                raise
+            except CannotStart as error:
                 self._on_broken(str(error))
             else:
                 self._all.add(self._current)
@@ -138,6 +159,9 @@ class KeptJobs(Generic[T]):
         except (ValueError, TypeError, LookupError, AttributeError):
             process.kill()
             return
+        if len({number for number, *_ in ended}) < len(ended):
+            process.kill()
+            return
         for job, stream, text in texts:
             self._on_text(job, stream, text)
         for number, *_ in ended:
@@ -156,7 +180,6 @@ class KeptJobs(Generic[T]):
 
     def _end(self, ended: list[Ended[T]]) -> None:
         if ended:
-            self.count -= len(ended)
             self._on_ended(ended)
 
     def _gone(self, process: KeptProcess[T]) -> None:
@@ -166,18 +189,22 @@ class KeptJobs(Generic[T]):
             self._current = None
         if self._is_closed:
             return
-        self._failed_starts = 0 if process.ready_at else self._failed_starts + 1
+        if process.begun:
+            self._failed_starts = 0
+        elif not process.is_withdrawn:
+            self._count_failed_start()
         waiting = [process.jobs.pop(number) for number in process.unbegun() if number not in process.stopping]
         self._end([(job, self._verdict(process, number, job), 0.0) for number, job in process.jobs.items()])
         process.jobs.clear()
         if self._failed_starts >= MOST_STARTS:
-            self._on_broken("The process for light functions ends before it is ready.")
             self._end([(job, _NOT_BEGUN, 0.0) for job in waiting])
         elif waiting:
-            self.count -= len(waiting)
             self.start(waiting)
-        elif process.ready_at:
-            self._process()
+
+    def _count_failed_start(self) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= MOST_STARTS:
+            self._on_broken("The process for light functions ends, or hangs, before it begins one.")
 
     def _verdict(self, process: KeptProcess[T], number: int, job: T) -> Fields:
         """What became of a job whose process is gone."""
@@ -189,6 +216,8 @@ class KeptJobs(Generic[T]):
         running = process.board.running
         if number != running and not self._is_coroutine(number, job):
             return _NOT_BEGUN  # it has ended, but nobody knows how
+        if number != running and process.killed_for_a_job:
+            return _NOT_BEGUN  # not its fault; of a plain function that ran nobody can say that
         if process.was_killed or number != running != 0:
             return _CRASHED_BESIDE
         return outcomes.crashed(process.exit_code)
@@ -204,9 +233,11 @@ class KeptJobs(Generic[T]):
         for process in list(self._all):
             self._note_begun(process, now)
             if any(limit <= now and number <= process.begun for number, limit in process.limits.items()):
-                process.kill()
+                process.kill(for_a_job=True)
             elif self._is_stuck(process, now):
                 self._withdraw(process)
+                if not process.ready_at:
+                    self._count_failed_start()
         self._tick_later()
 
     def _note_begun(self, process: KeptProcess[T], now: float) -> None:
@@ -238,6 +269,8 @@ class KeptJobs(Generic[T]):
 
     def _release_unbegun(self, process: KeptProcess[T]) -> None:
         released = [(number, process.jobs.pop(number)) for number in process.unbegun()]
+        if not process.ready_at:
+            process.kill()  # nothing would come of it, if it came so far
         stopped = outcomes.cancelled()
         self._end(
             [(job, stopped if number in process.stopping else _NOT_BEGUN, 0.0) for number, job in released]

@@ -1,7 +1,7 @@
 """What light functions write: sys.stdout and sys.stderr of the kept process, sorted by job.
 
 A contextvar says whose text it is, so tasks and the threads of `asyncio.to_thread` are told apart. Text
-that belongs to no job is dropped.
+that belongs to no job, or to one that has ended, is dropped.
 """
 
 from __future__ import annotations
@@ -33,19 +33,23 @@ class JobOutput:
         self._flush = flush
         self._flush_soon = flush_soon
         self._texts: list[tuple[int, str, str]] = []
-        self._sizes: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}  # of the calls that have begun and not ended
         self._taken_at = clock()
 
     def stream(self, name: str) -> _Stream:
         return _Stream(self, name)
 
+    def begin(self, number: int) -> None:
+        """From now on this call may write."""
+        self._sizes[number] = 0
+
     def write(self, stream: str, text: str) -> None:
         call = current.get()
         if call is None or not text:
             return
-        size = self._sizes.get(call[0], 0)
-        if size > MAX_BYTES:
-            return  # the worker drops what is more, and says so
+        size = self._sizes.get(call[0])
+        if size is None or size > MAX_BYTES:
+            return  # a thread outlived its call; or it is more than the worker keeps, and it says so
         self._sizes[call[0]] = size + len(text)
         self._texts.append((call[0], stream, text[: MAX_BYTES + 1]))
         if threading.get_ident() != self._thread:
@@ -65,9 +69,8 @@ class JobOutput:
 
     def forget(self, ended: Iterable[tuple[int, float, Any]]) -> None:
         """Nothing more comes from these calls."""
-        if self._sizes:
-            for number, _, _ in ended:
-                self._sizes.pop(number, None)
+        for number, _, _ in ended:
+            self._sizes.pop(number, None)
 
 
 class _Stream(io.TextIOBase):

@@ -13,20 +13,20 @@ import json
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from jobs import functions
 from jobs.executors.environment import kept_environment
 from jobs.executors.kept_wire import Board, Call, clock, frame
-from jobs.executors.process import JobProcesses
+from jobs.executors.process import JobProcesses, starting
 
 T = TypeVar("T")
 
 _READ_BYTES = 262_144
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _GONE_S = 5.0
+_END_IS_TOLD_S = 1.0
 
 
 class KeptProcess(Generic[T]):
@@ -39,7 +39,7 @@ class KeptProcess(Generic[T]):
         on_message: Callable[[KeptProcess[T], dict[str, Any]], None],
         on_gone: Callable[[KeptProcess[T]], None],
     ) -> None:
-        """Start it. Raises OSError where none can be started."""
+        """Start it. Raises NoRoom and CannotStart."""
         self.jobs: dict[int, T] = {}
         self.limits: dict[int, float] = {}  # number: when it must have ended, once it is seen to have begun
         self.stopping: set[int] = set()
@@ -54,14 +54,10 @@ class KeptProcess(Generic[T]):
         self._unsent = bytearray()
         self._is_gone = False
         self.was_killed = False
-        self._control, control = socket.socketpair()
-        self._data, data = socket.socketpair()
-        try:
-            self._open(processes, slots, [control.detach(), data.detach()])
-        except OSError:
-            self._control.close()
-            self._data.close()
-            raise
+        self.killed_for_a_job = False
+        with starting(), contextlib.ExitStack() as ours:
+            self._open(processes, slots, ours)
+            ours.pop_all()
 
     @property
     def is_withdrawn(self) -> bool:
@@ -82,6 +78,10 @@ class KeptProcess(Generic[T]):
         self.sent.append((calls[-1][0], clock()))
         self._send("calls", calls)
 
+    def release(self, numbers: list[int]) -> None:
+        """Take these back; they are answered as not begun, or have begun."""
+        self._send("release", numbers)
+
     def stop(self, number: int) -> None:
         self._send("stop", number)
 
@@ -90,19 +90,22 @@ class KeptProcess(Generic[T]):
         self.board.withdraw()
         self._send("withdrawn", None)
 
-    def kill(self) -> None:
-        """Kill it and all it started; `on_gone` follows."""
+    def kill(self, *, for_a_job: bool = False) -> None:
+        """Kill it and all it started; `on_gone` follows. `for_a_job`: one that had to end and did not."""
         if not (self._is_gone or self.was_killed):
-            self.was_killed = True
+            self.was_killed, self.killed_for_a_job = True, for_a_job
             with contextlib.suppress(OSError):
                 self._control.shutdown(socket.SHUT_WR)
             self._loop.call_later(_GONE_S, self._force)
 
-    def _open(self, processes: JobProcesses, slots: int, theirs: list[int]) -> None:
-        with tempfile.TemporaryFile() as memory:
-            memory.truncate(Board.SIZE)
-            self.board = Board(memory.fileno())
-            folder = processes.fork_kept([*theirs, os.dup(memory.fileno())])
+    def _open(self, processes: JobProcesses, slots: int, ours: contextlib.ExitStack) -> None:
+        with contextlib.ExitStack() as theirs:
+            self._control, control = _pair(ours, theirs)
+            self._data, data = _pair(ours, theirs)
+            memory = Board.memory()
+            theirs.callback(os.close, memory)
+            self.board = Board(memory)
+            folder = processes.fork_kept([control.fileno(), data.fileno(), memory])
         order = {
             "kept": True,
             "spec": {"memory_mb": None, "cpu_s": None},
@@ -159,6 +162,8 @@ class KeptProcess(Generic[T]):
             data = b""
         if not data:
             self._loop.remove_reader(self._data.fileno())
+            # Its end closes this socket too, and then how it ended is on its way.
+            self._loop.call_later(_END_IS_TOLD_S, self.kill)
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > _MAX_MESSAGE_BYTES:
@@ -198,6 +203,11 @@ class KeptProcess(Generic[T]):
         self._control.close()
         self._data.close()
         self._on_gone(self)
+
+
+def _pair(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    one, other = socket.socketpair()
+    return ours.enter_context(one), theirs.enter_context(other)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import marshal
 import mmap
+import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -55,6 +57,18 @@ class Board:
 
     SIZE = 24
 
+    @classmethod
+    def memory(cls) -> int:
+        """A descriptor of memory for one. Raises OSError where there is none."""
+        memory = os.memfd_create("board") if hasattr(os, "memfd_create") else _nameless_file()
+        try:
+            # Memory that is mapped but not there yet would kill, at its first use, whoever uses it.
+            os.write(memory, bytes(cls.SIZE))
+        except OSError:
+            os.close(memory)
+            raise
+        return memory
+
     def __init__(self, descriptor: int) -> None:
         self._words = memoryview(mmap.mmap(descriptor, self.SIZE)).cast("Q")
 
@@ -82,3 +96,9 @@ class Board:
 
     def is_withdrawn(self) -> bool:
         return self._words[_WITHDRAWN] == 1
+
+
+def _nameless_file() -> int:
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    return descriptor

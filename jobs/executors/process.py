@@ -35,6 +35,7 @@ NO_ROOM_S = 30.0
 
 _CLOSE_S = 10.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 # A fork server each, started when it is first needed: what these import takes a job up to seconds, and
 # makes each fork dearer by milliseconds, which the small jobs should not pay for.
@@ -44,6 +45,10 @@ _LIGHT = ("jobs.executors.python", "jobs.executors.shell")
 
 class CannotStart(OSError):
     """This machine has no process or no folder for a job now. The job did not run."""
+
+
+class NoRoom(CannotStart):
+    """For want of disk space or descriptors, which may be there later."""
 
 
 class JobProcesses:
@@ -90,11 +95,16 @@ class JobProcesses:
     def fork_kept(self, descriptors: list[int]) -> Path:
         """Have a guard forked for a kept process (see kept_process), and a folder made for it.
 
-        The descriptors are its control socket, its data socket and its board; they are closed here. Raises CannotStart.
+        The descriptors are its control socket, its data socket and its board; the caller closes them.
+        Raises OSError.
         """
-        with _starting():
-            self._fork("kept", descriptors)
-            return self._new_folder()
+        folder = self._new_folder()
+        try:
+            self._server(_LIGHT).fork(descriptors)
+        except OSError:
+            folder.rmdir()
+            raise
+        return folder
 
     def close(self) -> None:
         """Kill the jobs that still run, end the fork servers, remove all working folders."""
@@ -105,11 +115,11 @@ class JobProcesses:
         shutil.rmtree(self._root, ignore_errors=True)
 
     async def _run(self, spec: JobSpec, folder: Path, on_line: OnLine, stop: asyncio.Event) -> Outcome:
-        with _starting():
+        with starting():
             attempt, descriptors = await Attempt.open(on_line)
         self._running.add(attempt)
         try:
-            with _starting():
+            with starting():
                 self._fork(spec.type, descriptors)
                 attempt.send(_order(spec, folder))
                 await until_the_start(attempt, stop)
@@ -188,7 +198,8 @@ class ForkServer:
 
 
 @contextlib.contextmanager
-def _starting() -> Iterator[None]:
+def starting() -> Iterator[None]:
+    """What fails in it raises NoRoom or CannotStart."""
     try:
         yield
     except OSError as error:
@@ -196,7 +207,8 @@ def _starting() -> Iterator[None]:
 
 
 def _cannot_start(error: OSError) -> CannotStart:
-    return CannotStart(f"No process can be started for a job: {error}")
+    kind = NoRoom if error.errno in (*_NO_ROOM, *_NO_DESCRIPTORS) else CannotStart
+    return kind(f"No process can be started for a job: {error}")
 
 
 def _order(spec: JobSpec, folder: Path) -> bytes:

@@ -2,21 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from jobs import functions
 from jobs.executors.base import JobSpec, Outcome
 from jobs.executors.process import JobProcesses
-from tests.executors import sample_functions
+from tests.executors import light_functions, sample_functions
+from tests.executors.kept_calling import Caller
 from tests.executors.receiver import Receiver, receiver
 from tests.waiting import wait_until
 
+KEPT_SECRETS = ("DATABASE_URL", "SMARTQUEUE_SECRET_KEY", "PGPASSWORD")
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -50,6 +53,18 @@ class Runner:
 
     def text(self, stream: str = "stdout") -> str:
         return "\n".join(text for from_stream, text in self.lines if from_stream == stream)
+
+
+@pytest_asyncio.fixture
+async def caller(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Caller]:
+    for name in KEPT_SECRETS:
+        monkeypatch.setenv(name, "hunter2")
+    light_functions.load(monkeypatch)
+    with JobProcesses() as processes:
+        made = Caller(processes)
+        yield made
+        made.kept.close()
+        await made.until(lambda: not made.kept._all)
 
 
 @pytest.fixture(scope="session")

@@ -2,101 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from jobs import functions
-from jobs.executors.kept_jobs import Ended, KeptJobs
-from jobs.executors.process import JobProcesses
-from tests.executors import light_functions
-from tests.executors.conftest import all_gone, is_running
+from tests.executors.conftest import KEPT_SECRETS, all_gone, is_running
+from tests.executors.kept_calling import Caller, Job
 
 pytestmark = pytest.mark.asyncio
-
-SECRETS = ("DATABASE_URL", "SMARTQUEUE_SECRET_KEY", "PGPASSWORD")
-
-
-@dataclass(eq=False)
-class Job:
-    function: str
-    args: Sequence[Any] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    timeout_s: float = 30.0
-    outcomes: list[dict[str, Any]] = field(default_factory=list)
-    text: str = ""
-
-    @property
-    def status(self) -> str | None:
-        assert len(self.outcomes) <= 1, "it ended more than once"
-        return self.outcomes[0]["status"] if self.outcomes else None
-
-    @property
-    def outcome(self) -> dict[str, Any]:
-        (outcome,) = self.outcomes
-        return outcome
-
-
-class Caller:
-    """A worker's light functions, with what they say kept in the jobs."""
-
-    def __init__(self, processes: JobProcesses, slots: int = 4) -> None:
-        self.broken: list[str] = []
-        self.kept: KeptJobs[Job] = KeptJobs(
-            processes,
-            slots,
-            call_of=lambda number, job: (
-                number, 1, 1, "idem-1", job.function, list(job.args), job.kwargs, job.timeout_s,
-            ),
-            on_ended=self._note_ended,
-            on_text=self._note_text,
-            on_broken=self.broken.append,
-        )  # fmt: skip
-        self.kept.open()
-
-    async def run(self, *jobs: Job) -> None:
-        self.kept.start(jobs)
-        await self.until(lambda: all(job.outcomes for job in jobs))
-
-    async def result(self, function: str, *args: Any) -> Any:
-        job = Job(function, args)
-        await self.run(job)
-        assert job.status == "done", job.outcome
-        return job.outcome["result"]
-
-    async def begun(self, pid_file: Path) -> int:
-        await self.until(lambda: pid_file.exists() and pid_file.read_text())
-        return int(pid_file.read_text())
-
-    async def until(self, condition: Any, timeout_s: float = 20.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-    def _note_ended(self, ended: list[Ended[Job]]) -> None:
-        for job, fields, _ in ended:
-            job.outcomes.append(fields)
-
-    def _note_text(self, job: Job, stream: str, text: str) -> None:
-        job.text += text
-
-
-@pytest_asyncio.fixture
-async def caller(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Caller]:
-    for name in SECRETS:
-        monkeypatch.setenv(name, "hunter2")
-    light_functions.load(monkeypatch)
-    with JobProcesses() as processes:
-        made = Caller(processes)
-        yield made
-        made.kept.close()
-        await made.until(lambda: not made.kept._all)
 
 
 async def test_all_run_in_one_process_that_is_none_of_ours(caller: Caller) -> None:
@@ -158,7 +73,7 @@ async def test_a_flood_of_output_is_cut_in_the_process_that_makes_it(caller: Cal
 
 
 async def test_no_secrets(caller: Caller) -> None:
-    assert await caller.result("light.environment", "PATH", *SECRETS) == ["PATH"]
+    assert await caller.result("light.environment", "PATH", *KEPT_SECRETS) == ["PATH"]
 
 
 async def test_a_function_can_ask_which_job_it_runs_for(caller: Caller) -> None:
@@ -193,7 +108,7 @@ async def test_a_plain_function_over_its_time_costs_the_process_its_life(caller:
     all_gone(before)
 
 
-async def test_a_coroutine_that_does_not_end_is_killed_and_the_others_can_be_retried(
+async def test_a_coroutine_that_does_not_end_is_killed_and_the_others_are_not_charged(
     caller: Caller, tmp_path: Path
 ) -> None:
     stubborn, other = Job("light.refuse_to_end", [str(tmp_path / "pid")]), Job("light.wait", [60])
@@ -201,9 +116,37 @@ async def test_a_coroutine_that_does_not_end_is_killed_and_the_others_can_be_ret
     pid = await caller.begun(tmp_path / "pid")
     caller.kept.stop(lambda job: job is stubborn)
     await caller.until(lambda: stubborn.outcomes and other.outcomes)
-    assert (stubborn.status, other.status) == ("cancelled", "crashed")
-    assert "another job" in other.outcome["error"]
+    assert (stubborn.status, other.status) == ("cancelled", "released")
     all_gone(pid)
+
+
+async def test_a_plain_function_over_its_time_costs_a_coroutine_beside_it_nothing(
+    caller: Caller, tmp_path: Path
+) -> None:
+    beside = Job("light.wait", [60, str(tmp_path / "pid")])
+    caller.kept.start([beside])
+    await caller.begun(tmp_path / "pid")
+    stuck = Job("light.block", [60], timeout_s=0.2)
+    await caller.run(stuck)
+    await caller.until(lambda: beside.outcomes)
+    assert (stuck.status, beside.status) == ("timeout", "released")
+
+
+async def test_who_closes_its_socket_is_killed(caller: Caller, tmp_path: Path) -> None:
+    job = Job("light.hang_up", [str(tmp_path / "pid")])
+    caller.kept.start([job])
+    pid = await caller.begun(tmp_path / "pid")
+    await caller.until(lambda: job.outcomes)
+    assert job.status == "crashed"
+    all_gone(pid)
+
+
+async def test_an_answer_that_comes_twice_ends_the_process_and_no_job_twice(caller: Caller) -> None:
+    before = await caller.result("light.pid")
+    forged = Job("light.forge", ['{"ended": [[2, 1.0, 0], [2, 1.0, 0]], "text": []}'])
+    await caller.run(forged)
+    await caller.until(lambda: not is_running(before))
+    assert (len(forged.outcomes), caller.kept.count) == (1, 0)
 
 
 async def test_what_a_cancelled_coroutine_returns_counts_for_nothing(caller: Caller) -> None:
@@ -285,19 +228,14 @@ async def test_take_back_releases_what_waits_for_a_slot(caller: Caller, tmp_path
     assert [job.status for job in waiting] == ["released"] * 4
 
 
-async def test_modules_that_cannot_be_loaded_there_fail_their_jobs_only(
-    caller: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "only_in_the_worker.py").write_text(
-        "import os\nfrom jobs.functions import register\nos.environ['DATABASE_URL']\n"
-        "@register('light.needs_more', isolated=False)\ndef needs_more(): pass\n"
-    )
-    functions.load(["only_in_the_worker"])
-    with JobProcesses() as processes:
-        other = Caller(processes)
-        job = Job("light.needs_more")
-        await other.run(job, Job("noop"))
-        assert "only_in_the_worker" in job.outcome["error"]
-        other.kept.close()
-        await other.until(lambda: not other.kept._all)
+async def test_what_is_paused_is_taken_back_and_the_rest_stays(caller: Caller, tmp_path: Path) -> None:
+    running = [Job("light.wait", [0.5, str(tmp_path / str(number))]) for number in range(4)]
+    paused, other = Job("light.wait", [0.0]), Job("light.wait", [0.0])
+    caller.kept.start([*running, paused, other])
+    pid = await caller.begun(tmp_path / "3")
+    caller.kept.take_back(lambda job: job in (running[0], paused))
+    await caller.until(lambda: paused.outcomes)
+    assert (paused.status, other.status) == ("released", None)
+    await caller.until(lambda: all(job.outcomes for job in [*running, other]))
+    assert {job.status for job in [*running, other]} == {"done"}
+    assert await caller.result("light.pid") == pid

@@ -18,10 +18,10 @@ def test_a_session_that_ends_while_it_is_prepared_counts_as_an_absent_database(
     """Anything else would end the worker, or have it record finished jobs as failed."""
     prepare = database_thread._prepare
 
-    def prepare_too_late(session: psycopg.Connection) -> None:
+    def prepare_too_late(session: psycopg.Connection, lock_timeout_s: float) -> None:
         with suppress(psycopg.errors.AdminShutdown):
             session.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-        prepare(session)
+        prepare(session, lock_timeout_s)
 
     monkeypatch.setattr(database_thread, "_prepare", prepare_too_late)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -16,7 +17,8 @@ from jobs.models import ExecutionLog, Job, LogLine
 from orgs.models import User
 from scheduler import database_thread
 from scheduler.database_thread import DatabaseThread
-from scheduler.recorder import LARGEST_BATCH, Recorder
+from scheduler.recorder import LARGEST_BATCH, LOCK_TIMEOUT_S, MOST_BEHIND, Recorder
+from tests.processes import database_url
 from tests.queue.claiming import Submit, claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +106,89 @@ def test_an_ending_of_a_lost_job_does_not_hold_up_the_others(bob: User, submit: 
     Job.objects.filter(pk=lost.id).update(worker_id="other")
     outcome = record(bob, [Finish(lost.id, 1, "done"), Finish(mine.id, 1, "done")])
     assert outcome == {lost.id: (states.RUNNING, ""), mine.id: (states.DONE, "")}
+
+
+def statuses() -> dict[int, str]:
+    return dict(Job.objects.values_list("pk", "status"))
+
+
+async def until_done(look: DatabaseThread, job: Claimed) -> dict[int, str]:
+    async with asyncio.timeout(20):
+        while (found := await look.call(statuses))[job.id] != states.DONE:
+            await asyncio.sleep(0.02)
+    return found
+
+
+def test_a_job_whose_row_is_locked_waits_alone_and_is_written_when_it_is_free(
+    bob: User, submit: Submit
+) -> None:
+    for _ in range(3):
+        submit(bob)
+    locked, before, after = claim()
+
+    async def drive(holder: psycopg.Connection) -> None:
+        look, database = DatabaseThread("look"), DatabaseThread("test", lock_timeout_s=LOCK_TIMEOUT_S)
+        recorder = Recorder("w1", database)
+        writing = asyncio.create_task(recorder.run())
+        for job in (before, locked):
+            recorder.line(bob.org_id or 0, line(job, "text"))
+            recorder.finish([Finish(job.id, 1, "done")])
+        await until_done(look, before)
+        recorder.finish([Finish(after.id, 1, "done")])
+        found = await until_done(look, after)
+        assert (found[locked.id], recorder.held) == (states.RUNNING, [(locked.id, 1)])
+        holder.rollback()
+        await asyncio.wait_for(recorder.drained(), 20)
+        writing.cancel()
+        await asyncio.wait([writing])
+        await database.close()
+        await look.close()
+
+    with psycopg.connect(database_url()) as holder:
+        holder.execute("SELECT 1 FROM jobs_job WHERE id = %s FOR UPDATE", [locked.id])
+        asyncio.run(drive(holder))
+    assert set(statuses().values()) == {states.DONE}
+    assert set(LogLine.objects.values_list("job_id", flat=True)) == {before.id, locked.id}
+
+
+def test_an_ending_waits_for_its_own_lines_only(bob: User, submit: Submit) -> None:
+    """A job that writes faster than the database stores must not keep the others from ending."""
+    for _ in range(2):
+        submit(bob)
+    talker, quiet = claim()
+
+    async def drive() -> None:
+        database = DatabaseThread("test")
+        recorder = Recorder("w1", database)
+        recorder.finish([Finish(quiet.id, 1, "done")])
+        for seq in range(LARGEST_BATCH + 1):
+            recorder.line(bob.org_id or 0, line(talker, "x", seq))
+        await recorder._write()
+        await database.close()
+
+    asyncio.run(drive())
+    assert statuses()[quiet.id] == states.DONE
+
+
+def test_it_says_when_it_is_behind_and_when_no_longer(bob: User, submit: Submit) -> None:
+    submit(bob)
+    (job,) = claim()
+
+    async def drive() -> list[bool]:
+        database = DatabaseThread("test")
+        told: list[bool] = []
+        recorder = Recorder("w1", database, on_caught_up=lambda: told.append(recorder.is_behind))
+        for seq in range(MOST_BEHIND + 1):
+            recorder.line(bob.org_id or 0, line(job, "x", seq))
+        assert recorder.is_behind
+        writing = asyncio.create_task(recorder.run())
+        await asyncio.wait_for(recorder.drained(), 20)
+        writing.cancel()
+        await asyncio.wait([writing])
+        await database.close()
+        return told
+
+    assert asyncio.run(drive()) == [False]
 
 
 @pytest.fixture

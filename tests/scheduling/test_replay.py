@@ -10,9 +10,10 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobs import claims, control_selectors, replays, services
+from jobs import claims, replay_selectors, replays, services
 from jobs.models import Job, JobEvent, Replay
 from jobs.replays import ReplayFilter
+from jobs.selectors import Counted
 from orgs.models import User
 from scheduler.duties import duties_of_a_term, replay
 from scheduler.leader import Leadership, LeadershipLost, acting
@@ -102,6 +103,18 @@ class TestRate:
         ask(alice, rate=10)
         pass_time(3600)
         assert replay.run("leader") == 10 * replay.SAVED_S
+
+    def test_one_that_fails_keeps_no_other_from_going_on(
+        self, alice: User, charlie: User, die: Callable[..., list[Job]], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        die(alice, 1), die(charlie, 1)
+        broken = ask(alice)
+        ask(charlie)
+        Replay.objects.filter(pk=broken.pk).update(filter={"finished_after": 5})
+        pass_time(1)
+        assert replay.run("leader") == 1
+        assert f"action=replay_failed replay={broken.pk}" in caplog.text
+        assert [one.replayed for one in Replay.objects.order_by("pk")] == [0, 1]
 
     def test_a_run_stays_within_its_limit(
         self, alice: User, charlie: User, die: Any, monkeypatch: Any
@@ -204,7 +217,11 @@ class TestWhich:
         replay.run("leader")
         first.refresh_from_db()
         second.refresh_from_db()
-        assert (first.replayed, control_selectors.remaining(first), second.replayed) == (2, 1, 0)
+        assert (first.replayed, replay_selectors.remaining(first), second.replayed) == (
+            2,
+            Counted(1, False),
+            0,
+        )
         assert self.run_all() >= 4
         assert set(Replay.objects.values_list("status", "replayed")) == {("done", 3)}
 
