@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from jobs import services, states
 from jobs.models import ExecutionLog, Job, SchedulerLeader, Worker
-from orgs import roles, wording
+from orgs import actors, roles, wording
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin
 from orgs.admin_site import site
 from orgs.exceptions import SmartQueueError
@@ -58,19 +58,31 @@ class JobAdmin(ReadOnlyAdmin):
         "queue",
         "status",
         "priority_shown",
-        "user",
+        "submitted_by",
         "org",
         "created_at",
         "finished_at",
     )
     list_display_links = ("id", "name")
-    list_select_related = ("user", "org")
+    list_select_related = ("org",)
     list_filter = ("status", "type", "lane", ("org", OrgRelatedFilter))
     search_fields = ("name",)
     ordering = ("-id",)
     actions = ("cancel_selected",)
-    readonly_fields = ("priority_shown", "predicted_runtime")
-    shown_as = {"priority": "priority_shown", "predicted_runtime_ms": "predicted_runtime"}
+    readonly_fields = ("priority_shown", "predicted_runtime", "submitted_by")
+    shown_as = {
+        "priority": "priority_shown",
+        "predicted_runtime_ms": "predicted_runtime",
+        "user": "submitted_by",
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        submitter = actors.shown_name(request.user)
+        return super().get_queryset(request).annotate(submitter=submitter)
+
+    @admin.display(description="submitted by", empty_value="-")
+    def submitted_by(self, job: Job) -> str | None:
+        return getattr(job, "submitter", None)
 
     @admin.display(description="priority", ordering="priority")
     def priority_shown(self, job: Job) -> str:

@@ -202,6 +202,6 @@ def submission_values(body: Any, key: str | None) -> dict[str, Any]:
         raise InvalidInput(fields={name: ["Unknown field."] for name in unknown})
     if key is None:
         return body
-    if body.get("idempotency_key", key) != key:
+    if body.get("idempotency_key") not in (None, key):
         raise InvalidInput(fields={"idempotency_key": ["Differs from the Idempotency-Key header."]})
     return {**body, "idempotency_key": key}

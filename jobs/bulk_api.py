@@ -76,9 +76,7 @@ def _shown(index: int, result: services.Submitted) -> dict[str, Any]:
 
 def _error(error: SmartQueueError) -> dict[str, Any]:
     """As in an answer that is an error as a whole."""
-    fields = {
-        _plain(name or "body"): [_plain(text) for text in texts] for name, texts in error.fields.items()
-    }
+    fields = {_plain(name): [_plain(text) for text in texts] for name, texts in error.fields.items()}
     return {"code": error.code, "message": _plain(error.message), "fields": fields}
 
 

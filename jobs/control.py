@@ -16,6 +16,14 @@ from orgs.models import Organization, User
 from orgs.scoping import org_of, require
 
 _DONE_TO_WORKERS = {Worker.RUN: "worker.resume", Worker.PAUSE: "worker.pause", Worker.DRAIN: "worker.drain"}
+# Every claim reads the pauses of the organisations that it takes from.
+MOST_PAUSES = 200
+
+
+class TooManyPauses(Conflict):
+    """The organisation has as many pauses as it may have."""
+
+    code = "too_many_pauses"
 
 
 class WorkerEnding(Conflict):
@@ -35,7 +43,8 @@ def pause(
     """Hold back the queued jobs of `org`, of one queue or job type of it; None stands for any.
 
     An org admin pauses in the own organisation whatever `org` says; for a platform admin None is the whole
-    platform. A second pause of the same returns the first. Raises Forbidden, NotFound and NoOrganization.
+    platform. A second pause of the same returns the first. Raises Forbidden, NotFound, NoOrganization and
+    TooManyPauses.
     """
     return pause_once(user=user, org=org, queue=queue, type=type, reason=reason)[0]
 
@@ -47,6 +56,7 @@ def pause_once(
     require(user, roles.QUEUES_PAUSE)
     org = _pausable(user, org)
     with transaction.atomic():
+        _check_room(org, queue, type)
         made, new = Pause.objects.get_or_create(
             org=org, queue=queue, type=type, defaults={"reason": reason, "created_by": user}
         )
@@ -55,7 +65,8 @@ def pause_once(
                 org=org, user=user, action="queue.pause", target=scope_of(made), details=_details(made)
             )
     if new:
-        _tell(made)
+        notify.paused(org_id=made.org_id, queue=made.queue, type=made.type)
+        _tell_pages(made)
     return made, new
 
 
@@ -75,7 +86,7 @@ def resume(*, user: User, pause: Pause) -> None:
                 org=pause.org, user=user, action="queue.resume", target=scope_of(pause), details=details
             )
     if ended:
-        _tell(pause)
+        _tell_pages(pause)
         notify.changed([], ready=True)
 
 
@@ -144,12 +155,23 @@ def _pausable(user: User, org: Organization | None) -> Organization | None:
     return own
 
 
+def _check_room(org: Organization | None, queue: str | None, type: str | None) -> None:
+    """Holds the organisation's row, so that two pauses at once cannot both be the last one."""
+    if org is not None:
+        Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+    others = Pause.objects.filter(org=org)
+    if others.count() < MOST_PAUSES or others.filter(queue=queue, type=type).exists():
+        return
+    raise TooManyPauses(
+        f"There are {MOST_PAUSES} pauses already, and no room for more: end some of them first."
+    )
+
+
 def _details(pause: Pause) -> dict[str, str | None]:
     return {"queue": pause.queue, "type": pause.type, "reason": pause.reason}
 
 
-def _tell(pause: Pause) -> None:
-    notify.control_changed()
+def _tell_pages(pause: Pause) -> None:
     if pause.org_id is None:
         notify.everybody_changed()
     else:

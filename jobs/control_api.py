@@ -1,4 +1,4 @@
-"""The REST views of pauses, of telling workers what to do, and of replays: parse, call, render."""
+"""The REST views of pauses and of telling workers what to do: parse, call, render."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import control, control_selectors, replays, selectors
-from jobs.control_serializers import (
-    PauseBodySerializer,
-    PauseSerializer,
-    ReplayBodySerializer,
-    ReplayProgressSerializer,
-    ReplaySerializer,
-    wanted,
-)
-from jobs.models import Pause, Replay, Worker
-from jobs.serializers import JobSerializer, WorkerSerializer
+from jobs import api, control, control_selectors, selectors
+from jobs.control_serializers import PauseBodySerializer, PauseSerializer
+from jobs.models import Pause, Worker
+from jobs.serializers import WorkerListSerializer, WorkerSerializer
 from orgs import roles
 from orgs.api import answers
+from orgs.exceptions import InvalidInput
 from orgs.pagination import IdCursorPagination
-from orgs.scoping import OrgAPIMixin, org_of
+from orgs.queries import checked_body
+from orgs.scoping import OrgAPIMixin
 from orgs.selectors import organization_of
-from orgs.serializers import StrictSerializer
 
 
 @extend_schema_view(
@@ -49,15 +43,21 @@ class PauseListView(OrgAPIMixin, ListAPIView[Pause]):
 
     @extend_schema(
         request=PauseBodySerializer,
-        responses={200: PauseSerializer, **answers(201, PauseSerializer, 400, 401, 403, 404)},
+        responses={200: PauseSerializer, **answers(201, PauseSerializer, 400, 401, 403, 404, 409)},
         summary="Pause a queue, a job type, or everything (org admins)",
         description="In force at once: no worker takes such jobs until the pause is deleted; those that run go on. "
-        "201 with the pause; 200 with the first one when the same is paused already.",
+        "201 with the pause; 200 with the first one when the same is paused already. An organisation has at most "
+        f"{control.MOST_PAUSES} pauses: 409. Send `{{}}` to pause everything of it; a request without a body is 400.",
         tags=["control"],
         operation_id="pauses_create",
     )
     def post(self, request: Request) -> Response:
-        body = checked(PauseBodySerializer, request)
+        if not request.body.strip():
+            raise InvalidInput(fields={"body": ["Nothing was sent. Send {} to pause everything."]})
+        body = checked_body(PauseBodySerializer, request)
+        if self.user.is_platform_admin and "org_id" not in body:
+            message = "Say which organisation to pause; null is the whole platform."
+            raise InvalidInput(fields={"org_id": [message]})
         org_id = body.get("org_id")
         pause, new = control.pause_once(
             user=self.user,
@@ -66,7 +66,8 @@ class PauseListView(OrgAPIMixin, ListAPIView[Pause]):
             type=body.get("type"),
             reason=body.get("reason", ""),
         )
-        return Response(PauseSerializer(pause).data, status=201 if new else 200)
+        shown = PauseSerializer(pause, context={"request": request})
+        return Response(shown.data, status=201 if new else 200)
 
 
 class PauseView(OrgAPIMixin, APIView):
@@ -79,6 +80,18 @@ class PauseView(OrgAPIMixin, APIView):
     def delete(self, request: Request, pause_id: int) -> Response:
         control.resume(user=self.user, pause=control_selectors.pause(self.user, pause_id))
         return Response(status=204)
+
+
+@extend_schema_view(
+    get=extend_schema(
+        responses=answers(200, WorkerListSerializer, 401, 403),
+        summary="The worker processes of the platform",
+        tags=["platform"],
+        operation_id="workers_list",
+    )
+)
+class WorkerListView(api.WorkerListView):
+    """The list beside what it is for: telling workers what to do."""
 
 
 class WorkerControlView(OrgAPIMixin, APIView):
@@ -114,85 +127,3 @@ class WorkerResumeView(WorkerControlView):
 @_told("Let a worker take no more jobs and end after those that run (platform admins)", "drain")
 class WorkerDrainView(WorkerControlView):
     wanted = Worker.DRAIN
-
-
-class JobReplayView(OrgAPIMixin, APIView):
-    @extend_schema(
-        request=None,
-        responses=answers(201, JobSerializer, 400, 401, 403, 404, 409),
-        summary="Submit a job again that has ended",
-        description="A new job with the same submission, without the idempotency key; `replay_of` leads back.",
-        tags=["jobs"],
-        operation_id="jobs_replay",
-    )
-    def post(self, request: Request, job_id: int) -> Response:
-        made = replays.replay(job=selectors.job(self.user, job_id), user=self.user)
-        return Response(JobSerializer(made).data, status=201)
-
-
-@extend_schema_view(
-    get=extend_schema(
-        responses=answers(200, ReplaySerializer(many=True), 400, 401, 403),
-        summary="The bulk replays of your organisation, newest first",
-        tags=["jobs"],
-        operation_id="replays_list",
-    )
-)
-class ReplayListView(OrgAPIMixin, ListAPIView[Replay]):
-    action_needed = {"GET": roles.JOBS_READ, "POST": roles.JOBS_REPLAY_MANY}
-    serializer_class = ReplaySerializer
-    pagination_class = IdCursorPagination
-    queryset = Replay.objects.none()
-
-    def get_queryset(self) -> QuerySet[Replay]:
-        return control_selectors.bulk_replays(self.user)
-
-    @extend_schema(
-        request=ReplayBodySerializer,
-        responses=answers(202, ReplaySerializer, 400, 401, 403),
-        summary="Replay all dead letters that match, at a rate (org admins)",
-        description="Replays the jobs that have ended by now, oldest first and in lane low, one bulk replay of an "
-        "organisation after the other. A job that was replayed already is left out, unless that replay was "
-        "cancelled: its replay stands for it, and is a dead letter of its own when it fails.",
-        tags=["jobs"],
-        operation_id="replays_create",
-    )
-    def post(self, request: Request) -> Response:
-        body = checked(ReplayBodySerializer, request)
-        made = replays.start(
-            org=org_of(self.user), user=self.user, wanted=wanted(body), rate_per_s=body["rate_per_s"]
-        )
-        return Response(ReplaySerializer(made).data, status=202)
-
-
-class ReplayView(OrgAPIMixin, APIView):
-    action_needed = {"GET": roles.JOBS_READ}
-
-    @extend_schema(
-        responses=answers(200, ReplayProgressSerializer, 401, 403, 404),
-        summary="One bulk replay and its progress",
-        tags=["jobs"],
-        operation_id="replays_get",
-    )
-    def get(self, request: Request, replay_id: int) -> Response:
-        return Response(ReplayProgressSerializer(control_selectors.bulk_replay(self.user, replay_id)).data)
-
-
-class ReplayCancelView(OrgAPIMixin, APIView):
-    @extend_schema(
-        request=None,
-        responses=answers(200, ReplaySerializer, 401, 403, 404, 409),
-        summary="End a bulk replay; the jobs that it has submitted stay",
-        tags=["jobs"],
-        operation_id="replays_cancel",
-    )
-    def post(self, request: Request, replay_id: int) -> Response:
-        replay = control_selectors.bulk_replay(self.user, replay_id)
-        return Response(ReplaySerializer(replays.cancel(replay=replay, user=self.user)).data)
-
-
-def checked(shape: type[StrictSerializer], request: Request) -> dict[str, Any]:
-    """The body of a request; none at all is an empty one. Raises ValidationError."""
-    body = shape(data=request.data)
-    body.is_valid(raise_exception=True)
-    return dict(body.validated_data)

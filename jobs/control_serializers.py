@@ -1,4 +1,4 @@
-"""The shapes of what the API of pauses, workers and replays reads and answers. They check shape only."""
+"""The shapes of what the API of pauses reads and answers. They check shape only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from jobs import control_selectors, replays
-from jobs.models import Pause, Replay
+from jobs.models import Pause
 from jobs.payloads import JOB_TYPES
-from jobs.replays import ReplayFilter
 from jobs.submission import QUEUE_NAME
+from orgs import actors
 from orgs.serializers import StrictSerializer
 
 _QUEUE_SENTENCE: dict[str, Any] = {
@@ -19,7 +18,7 @@ _QUEUE_SENTENCE: dict[str, Any] = {
 
 
 class PauseBodySerializer(StrictSerializer):
-    """What to hold back. What is left out stands for any: `{}` pauses everything."""
+    """What to hold back. What is left out stands for any: `{}` pauses everything of the organisation."""
 
     queue = serializers.RegexField(
         QUEUE_NAME,
@@ -36,7 +35,7 @@ class PauseBodySerializer(StrictSerializer):
         max_value=2**63 - 1,
         required=False,
         allow_null=True,
-        help_text="For platform admins: only this organisation; left out, the whole platform.",
+        help_text="For platform admins, who must give it: only this organisation; null, the whole platform.",
     )
     reason = serializers.CharField(
         max_length=200,
@@ -49,84 +48,12 @@ class PauseBodySerializer(StrictSerializer):
 class PauseSerializer(serializers.ModelSerializer[Pause]):
     """Queued jobs that no worker takes. A null part stands for any."""
 
-    user_id = serializers.IntegerField(
-        source="created_by_id", allow_null=True, read_only=True, help_text="Who paused."
-    )
+    user_id = serializers.SerializerMethodField(help_text="Who paused; null: the platform, or somebody gone.")
 
     class Meta:
         model = Pause
         fields = ["id", "org_id", "queue", "type", "reason", "user_id", "created_at"]
         read_only_fields = fields
 
-
-class ReplayFilterSerializer(StrictSerializer):
-    """Which ended jobs to replay. What is left out stands for any."""
-
-    status = serializers.ChoiceField(choices=replays.REPLAYABLE, default=ReplayFilter.status)
-    type = serializers.ChoiceField(choices=JOB_TYPES, required=False)
-    queue = serializers.CharField(max_length=60, required=False)
-    name = serializers.CharField(
-        max_length=200, required=False, help_text="Part of the name, in upper or lower case."
-    )
-    tag = serializers.CharField(max_length=60, required=False)
-    error_contains = serializers.CharField(
-        max_length=200, required=False, help_text="Part of the last error, in upper or lower case."
-    )
-    finished_after = serializers.DateTimeField(
-        required=False, help_text="Ended at or after this time (ISO 8601)."
-    )
-    finished_before = serializers.DateTimeField(required=False, help_text="Ended before this time.")
-
-
-class ReplayBodySerializer(StrictSerializer):
-    """What to replay, and how fast."""
-
-    filter = ReplayFilterSerializer(required=False)
-    rate_per_s = serializers.FloatField(
-        min_value=replays.SLOWEST,
-        max_value=replays.FASTEST,
-        default=replays.DEFAULT_RATE,
-        help_text="Jobs submitted per second at most.",
-    )
-
-
-class ReplaySerializer(serializers.ModelSerializer[Replay]):
-    """A bulk replay."""
-
-    status = serializers.ChoiceField(choices=replays.STATUSES)
-    filter = serializers.DictField(help_text="As asked for.")
-    replayed = serializers.IntegerField(help_text="Jobs submitted so far.")
-
-    class Meta:
-        model = Replay
-        fields = [
-            "id",
-            "org_id",
-            "user_id",
-            "filter",
-            "rate_per_s",
-            "status",
-            "replayed",
-            "created_at",
-            "finished_at",
-        ]
-        read_only_fields = fields
-
-
-class ReplayProgressSerializer(ReplaySerializer):
-    """A bulk replay, and what it still has before it."""
-
-    remaining = serializers.SerializerMethodField(
-        help_text=f"Jobs still to replay, counted up to {control_selectors.COUNT_CAP}; null when it has ended."
-    )
-
-    class Meta(ReplaySerializer.Meta):
-        fields = [*ReplaySerializer.Meta.fields, "remaining"]
-        read_only_fields = fields
-
-    def get_remaining(self, replay: Replay) -> int | None:
-        return control_selectors.remaining(replay)
-
-
-def wanted(body: dict[str, Any]) -> ReplayFilter:
-    return ReplayFilter(**body.get("filter", {}))
+    def get_user_id(self, pause: Pause) -> int | None:
+        return actors.id_for(self.context["request"].user, pause.created_by)

@@ -10,6 +10,7 @@ from django import forms
 
 from jobs import ordering, states
 from jobs.payloads import JOB_TYPES
+from jobs.submission import QUEUE_NAME
 
 LARGEST_ID = 2**63 - 1
 
@@ -27,6 +28,8 @@ class ListFilter(forms.Form):
     type = forms.ChoiceField(
         choices=[("", "All types"), *((name, name) for name in JOB_TYPES)], required=False
     )
+    queue = forms.RegexField(QUEUE_NAME, max_length=60, required=False)
+    tag = forms.CharField(max_length=60, required=False)
     q = forms.CharField(label="Name contains", max_length=200, required=False, widget=forms.SearchInput)
     before = forms.IntegerField(min_value=1, max_value=LARGEST_ID, required=False, widget=forms.HiddenInput)
     after = forms.IntegerField(min_value=1, max_value=LARGEST_ID, required=False, widget=forms.HiddenInput)

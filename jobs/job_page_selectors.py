@@ -10,10 +10,10 @@ from typing import Any
 from django.db.models.functions import Left
 from django.utils import timezone
 
-from jobs import page_results, selectors, services, states
+from jobs import page_results, replays, selectors, services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine
 from jobs.page_selectors import attempts_total, runtime_ms, worker_names
-from orgs import roles, wording
+from orgs import actors, wording
 from orgs.exceptions import NotFound
 from orgs.models import User
 
@@ -124,11 +124,11 @@ def header(user: User, job: Job) -> Header:
         job=job,
         meaning=_meaning(job),
         may_cancel=open_to_it and services.may_cancel(job, user),
-        may_replay=job.is_final and user.may(roles.JOBS_SUBMIT),
+        may_replay=replays.may_replay(user, job),
     )
 
 
-def facts(job: Job, *, now: datetime | None = None) -> Facts:
+def facts(user: User, job: Job, *, now: datetime | None = None) -> Facts:
     started, queued = job.started_at, job.queued_at
     wait_ms = _ms(queued, started) if started and queued and queued <= started else None
     return Facts(
@@ -137,16 +137,16 @@ def facts(job: Job, *, now: datetime | None = None) -> Facts:
         wait_ms=wait_ms,
         limit_ms=job.timeout_s * 1000,
         total=attempts_total(job),
-        submitted_by=job.user.username if job.user else "",
+        submitted_by=actors.name_for(user, job.user) if job.user else "",
         worker=worker_names([job.worker_id]).get(job.worker_id or "", (job.worker_id or "")[:8]),
         replays=list(job.replays.only("status").order_by("-pk")[:MOST_REPLAYS]),
     )
 
 
-def timeline(job: Job) -> Timeline:
+def timeline(user: User, job: Job) -> Timeline:
     """The last LAST_STEPS transitions; one more is read, for the time between it and the first one shown."""
     found = list(selectors.events(job).order_by("-id")[: LAST_STEPS + 1])[::-1]
-    names = _actor_names(event.actor for event in found)
+    names = _actor_names(user, (event.actor for event in found))
     times: list[datetime | None] = [None, *(event.at for event in found)]
     steps = [
         Event(
@@ -203,11 +203,11 @@ def _ms(start: datetime | None, end: datetime) -> float | None:
     return None if start is None else max((end - start).total_seconds() * 1000, 0.0)
 
 
-def _actor_names(actors: Iterable[str]) -> dict[str, str]:
+def _actor_names(reader: User, written: Iterable[str]) -> dict[str, str]:
     """Names for people by "user:ID", and for workers by "worker:ID"."""
-    split = {actor: actor.partition(":")[::2] for actor in actors}
+    split = {actor: actor.partition(":")[::2] for actor in written}
     user_ids = [int(key) for kind, key in split.values() if kind == "user" and key.isdecimal()]
-    users = {str(user.pk): user.username for user in User.objects.filter(pk__in=user_ids)} if user_ids else {}
+    users = {str(pk): name for pk, name in actors.names_for(reader, user_ids).items()}
     workers = worker_names(key for kind, key in split.values() if kind == "worker")
     return {
         actor: (users if kind == "user" else workers).get(key, "") for actor, (kind, key) in split.items()

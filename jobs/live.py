@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 from django.http import QueryDict
 from django.urls import path
 
-from jobs import control_page_selectors, job_page_selectors, page_selectors, worker_page_selectors
+from jobs import (
+    control_page_selectors,
+    job_page_selectors,
+    page_selectors,
+    replay_page_selectors,
+    worker_page_selectors,
+)
 from jobs.forms import ListFilter
 from orgs import roles
 from orgs.live import LiveView, OrgConsumer
@@ -29,7 +35,7 @@ class JobsLive(LiveView):
         wanted = page_selectors.wanted_from(ListFilter(query))
         return {
             "pauses": control_page_selectors.pauses(user),
-            "replays": control_page_selectors.replays(user),
+            "replays": replay_page_selectors.replays(user),
             "tabs": page_selectors.tabs(user, wanted),
             "table": page_selectors.table(user, wanted),
         }
@@ -53,11 +59,11 @@ class JobLive(LiveView):
         job = job_page_selectors.job(user, kwargs["job_id"])
         return {
             "header": job_page_selectors.header(user, job),
-            "facts": job_page_selectors.facts(job),
+            "facts": job_page_selectors.facts(user, job),
             "output": job_page_selectors.output(job),
             "result": job_page_selectors.result(job),
             "attempts": job_page_selectors.attempts(job),
-            "timeline": job_page_selectors.timeline(job),
+            "timeline": job_page_selectors.timeline(user, job),
         }
 
 

@@ -61,7 +61,9 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     str,
     OpenApiParameter.HEADER,
-    description="In place of `idempotency_key`: the same key again answers 200 with the first job.",
+    description="In place of `idempotency_key`: the same key and body again answers 200 with the first job, the same "
+    "key with another body 409. A key is forgotten after a time that the server sets, a day by default, but never "
+    "before its job has ended.",
 )
 
 EXAMPLES = [

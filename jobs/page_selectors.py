@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from django.utils import timezone
 from jobs import selectors, states
 from jobs.forms import ListFilter
 from jobs.models import Job, Worker
+from jobs.selectors import Counted
 from orgs import roles, wording
 from orgs.models import User
 
@@ -35,17 +36,6 @@ TABS = (
 )
 _SELDOM = {states.BLOCKED}
 _HEAVY = ("payload", "result", "error_msg")
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A number of jobs; `capped`: counting stopped there."""
-
-    number: int
-    capped: bool
-
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(self.number + other.number, self.capped or other.capped)
 
 
 @dataclass(frozen=True)
@@ -104,6 +94,8 @@ class Wanted:
 
     status: str
     type: str
+    queue: str
+    tag: str
     q: str
     before: int | None
     after: int | None
@@ -111,12 +103,15 @@ class Wanted:
 
     @property
     def filtered(self) -> bool:
-        return bool(self.type or self.q)
+        return bool(self.type or self.queue or self.tag or self.q)
 
     def query(self, **changes: Any) -> str:
         """The query string of the same list with `changes`, without its place in the pages."""
-        parts = {"status": self.status, "type": self.type, "q": self.q, **changes}
-        return urlencode({name: value for name, value in parts.items() if value})
+        return _query({"status": self.status, **self.labels, "q": self.q, **changes})
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"type": self.type, "queue": self.queue, "tag": self.tag}
 
 
 def wanted_from(form: ListFilter) -> Wanted:
@@ -125,6 +120,8 @@ def wanted_from(form: ListFilter) -> Wanted:
     return Wanted(
         status=data.get("status", ""),
         type=data.get("type", ""),
+        queue=data.get("queue", ""),
+        tag=data.get("tag", ""),
         q=data.get("q", ""),
         before=data.get("before"),
         after=data.get("after"),
@@ -153,7 +150,7 @@ def table(user: User, wanted: Wanted, *, now: datetime | None = None) -> Table:
         jobs = jobs.select_related("org")
     page, has_newer, has_older = _page(jobs, before=wanted.before, after=wanted.after)
     workers = worker_names(job.worker_id for job in page)
-    replays = _replays_of(page) if wanted.status == states.FAILED else {}
+    replays = _replays_of(user, page) if wanted.status == states.FAILED else {}
     now = now or timezone.now()
     return Table(
         rows=[_row(job, workers, now, replays, with_org=user.is_platform_admin) for job in page],
@@ -187,9 +184,8 @@ def worker_names(worker_ids: Iterable[str | None]) -> dict[str, str]:
 
 
 def _matching(user: User, wanted: Wanted, status: str) -> QuerySet[Job]:
-    return selectors.jobs(
-        user, selectors.JobFilter(status=status or None, type=wanted.type or None, name=wanted.q or None)
-    )
+    parts: dict[str, Any] = {"status": status, "name": wanted.q, **wanted.labels}
+    return selectors.jobs(user, selectors.JobFilter(**{name: value or None for name, value in parts.items()}))
 
 
 def _counts(user: User, wanted: Wanted) -> dict[str, Counted]:
@@ -236,19 +232,21 @@ def _page(jobs: QuerySet[Job], *, before: int | None, after: int | None) -> tupl
     return found[:PAGE_SIZE], before is not None, len(found) > PAGE_SIZE
 
 
-def _replays_of(page: list[Job]) -> dict[int, Job]:
+def _replays_of(user: User, page: list[Job]) -> dict[int, Job]:
     """The latest replay of each job that has one."""
-    found = Job.objects.filter(replay_of__in=[job.pk for job in page]).order_by("pk")
-    return {job.replay_of_id: job for job in found.only("status", "replay_of_id") if job.replay_of_id}
+    found = Job.objects.for_user(user).filter(replay_of__in=[job.pk for job in page])
+    latest = found.order_by("replay_of_id", "-pk").distinct("replay_of_id").only("status", "replay_of_id")
+    return {job.replay_of_id: job for job in latest if job.replay_of_id}
 
 
 def _replay_all(user: User, wanted: Wanted) -> str | None:
-    if wanted.status != states.FAILED or not (user.org_id and user.may(roles.JOBS_REPLAY_MANY)):
+    if wanted.status != states.FAILED or not user.may(roles.JOBS_REPLAY_MANY):
         return None
-    given = {"type": wanted.type, "name": wanted.q}
-    return (
-        f"{reverse('page-replay-many')}?{urlencode({name: value for name, value in given.items() if value})}"
-    )
+    return f"{reverse('page-replay-many')}?{_query({**wanted.labels, 'name': wanted.q})}"
+
+
+def _query(parts: Mapping[str, Any]) -> str:
+    return urlencode({name: value for name, value in parts.items() if value})
 
 
 def _row(job: Job, workers: dict[str, str], now: datetime, replays: dict[int, Job], *, with_org: bool) -> Row:

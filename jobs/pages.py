@@ -27,7 +27,7 @@ class JobsPage(LivePage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         wanted = page_selectors.wanted_from(ListFilter(self.request.GET))
-        form = ListFilter(initial={"status": wanted.status, "type": wanted.type, "q": wanted.q})
+        form = ListFilter(initial={"status": wanted.status, "q": wanted.q, **wanted.labels})
         return super().get_context_data(**kwargs, filter=form)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs import control_pages, pages
+from jobs import control_pages, pages, replay_pages
 from jobs.models import Worker
 
 urlpatterns = [
@@ -12,12 +12,12 @@ urlpatterns = [
     path("jobs/new/", pages.NewJobPage.as_view(), name="page-job-new"),
     path("jobs/<int:job_id>/", pages.JobPage.as_view(), name="page-job"),
     path("jobs/<int:job_id>/cancel/", pages.CancelPage.as_view(), name="page-job-cancel"),
-    path("jobs/<int:job_id>/replay/", control_pages.ReplayJobPage.as_view(), name="page-job-replay"),
+    path("jobs/<int:job_id>/replay/", replay_pages.ReplayJobPage.as_view(), name="page-job-replay"),
     path("pauses/new/", control_pages.PausePage.as_view(), name="page-pause"),
     path("pauses/<int:pause_id>/resume/", control_pages.ResumePage.as_view(), name="page-resume"),
-    path("replays/new/", control_pages.ReplayManyPage.as_view(), name="page-replay-many"),
+    path("replays/new/", replay_pages.ReplayManyPage.as_view(), name="page-replay-many"),
     path(
-        "replays/<int:replay_id>/cancel/", control_pages.CancelReplayPage.as_view(), name="page-replay-cancel"
+        "replays/<int:replay_id>/cancel/", replay_pages.CancelReplayPage.as_view(), name="page-replay-cancel"
     ),
     path("workers/", pages.WorkersPage.as_view(), name="page-workers"),
     *(

@@ -22,9 +22,9 @@ from jobs import notify, ordering, services, states
 from jobs.models import Job, JobEvent, Replay
 from jobs.services import Submitted
 from orgs import audit, roles
-from orgs.exceptions import Conflict, InvalidInput
+from orgs.exceptions import Conflict, InvalidInput, NotFound
 from orgs.models import Organization, User
-from orgs.scoping import require
+from orgs.scoping import owned_by_org_of, require
 
 REPLAYABLE = (states.FAILED, states.CANCELLED)
 STATUSES = (Replay.ACTIVE, Replay.DONE, Replay.CANCELLED)
@@ -102,21 +102,38 @@ def replay(*, job: Job, user: User) -> Job:
         origin = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
         if not origin.is_final:
             raise NotEnded(f"The job is {origin.status}: only a job that has ended can be replayed.")
-        again = origin.replays.filter(status__in=states.ACTIVE).first()
+        again = unfinished_replays(origin).first()
         if again is not None:
             raise ReplayedAlready(f"Job {again.pk} replays this one already and has not ended yet.")
         (answer,) = submit_again([origin], org=origin.org, user=user)
         if answer.error is not None:
             raise answer.error
         details = {"job_id": answer.job_id, "replay_of": origin.pk}
-        audit.record(org=origin.org, user=user, action="job.replay", target=str(origin), details=details)
+        target = f"job {origin.pk}: {origin.name}"
+        audit.record(org=origin.org, user=user, action="job.replay", target=target, details=details)
     assert answer.job_id is not None
     return Job.objects.get(pk=answer.job_id)
 
 
-def start(*, org: Organization, user: User, wanted: ReplayFilter, rate_per_s: float = DEFAULT_RATE) -> Replay:
-    """Ask for the replay of all jobs that match now; the leader works it off. Raises Forbidden and InvalidInput."""
+def may_replay(user: User, job: Job) -> bool:
+    """Whether `replay` would do it; pages ask before they offer it."""
+    return job.is_final and user.may(roles.JOBS_SUBMIT) and not unfinished_replays(job).exists()
+
+
+def unfinished_replays(job: Job) -> QuerySet[Job]:
+    return job.replays.filter(status__in=states.ACTIVE)
+
+
+def start(
+    *, org: Organization | None, user: User, wanted: ReplayFilter, rate_per_s: float = DEFAULT_RATE
+) -> Replay:
+    """Ask for the replay of all jobs of `org` that match now; the leader works it off.
+
+    None is the user's own organisation. Raises Forbidden, NotFound for another one unless the user is a
+    platform admin, and InvalidInput.
+    """
     require(user, roles.JOBS_REPLAY_MANY)
+    org = _replayable(user, org)
     _check(wanted, rate_per_s)
     with transaction.atomic():
         last = _ended(org.pk, wanted.status).order_by("-pk").values_list("pk", flat=True).first()
@@ -160,18 +177,19 @@ def end(locked: Replay, status: str) -> None:
 
 def to_replay(replay: Replay) -> QuerySet[Job]:
     """What a bulk replay still has before it, unordered."""
-    ahead = not_replayed(_ended(replay.org_id, replay.filter.get("status", states.FAILED)))
-    ahead = ahead.filter(
-        pk__gt=replay.last_job_id, pk__lte=replay.up_to_job_id, finished_at__lte=replay.created_at
-    )
-    return ReplayFilter.loaded(replay.filter).matching(ahead)
+    found = not_replayed(ahead(replay)).filter(finished_at__lte=replay.created_at)
+    return ReplayFilter.loaded(replay.filter).matching(found)
 
 
 def window(replay: Replay, most: int) -> list[int]:
     """The ids of the next `most` jobs of the replay's status, whether they match or not."""
-    ahead = _ended(replay.org_id, replay.filter.get("status", states.FAILED))
-    ahead = ahead.filter(pk__gt=replay.last_job_id, pk__lte=replay.up_to_job_id).order_by("pk")
-    return list(ahead.values_list("pk", flat=True)[:most])
+    return list(ahead(replay).order_by("pk").values_list("pk", flat=True)[:most])
+
+
+def ahead(replay: Replay) -> QuerySet[Job]:
+    """The jobs of the replay's status that it has still to look at, whether they match or not, unordered."""
+    ended = _ended(replay.org_id, replay.filter.get("status", states.FAILED))
+    return ended.filter(pk__gt=replay.last_job_id, pk__lte=replay.up_to_job_id)
 
 
 def not_replayed(jobs: QuerySet[Job]) -> QuerySet[Job]:
@@ -221,6 +239,15 @@ def _reason(answer: Submitted) -> str:
 
 def _ended(org_id: int, status: str) -> QuerySet[Job]:
     return Job.objects.filter(org_id=org_id, status=status)
+
+
+def _replayable(user: User, org: Organization | None) -> Organization:
+    org = org or user.org
+    if org is None:
+        raise InvalidInput(fields={"org_id": ["Say whose jobs to replay: you belong to no organisation."]})
+    if not owned_by_org_of(user, org):
+        raise NotFound
+    return org
 
 
 def _check(wanted: ReplayFilter, rate_per_s: float) -> None:

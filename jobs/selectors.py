@@ -41,6 +41,17 @@ class JobFilter:
     created_before: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Counted:
+    """A number of jobs; `capped`: counting stopped there, and there may be more."""
+
+    number: int
+    capped: bool
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(self.number + other.number, self.capped or other.capped)
+
+
 @dataclass(frozen=True, order=True)
 class Place:
     """A place in a job's output: everything up to line `seq` of `attempt` has been read."""

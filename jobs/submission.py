@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import ErrorDetails
 
 from jobs.payloads import PayloadError, parse_payload
 from jobs.retries import MAX_DELAY_S
@@ -29,6 +31,7 @@ DEFAULT_QUEUE = "default"
 QUEUE_NAME = r"^[A-Za-z0-9._-]{1,60}$"
 MOST_TAGS = 20
 LONGEST_DELAY_S = 10 * 366 * 86_400
+MOST_NAMED = 20  # wrong fields of one job
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -45,7 +48,8 @@ def _visible(value: str) -> str:
     return value
 
 
-Label = Annotated[str, AfterValidator(_storable)]
+# The limits stand beside `str`: around a type with validators they would be those of any sequence.
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 Tag = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_storable), AfterValidator(_visible)]
 
 
@@ -74,7 +78,7 @@ class Submission(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[Label, AfterValidator(_visible)] = Field(
-        min_length=1, max_length=200, description="What the job is called; runs of one name are compared."
+        description="What the job is called; runs of one name are compared."
     )
     type: JobType = Field(description="Which executor runs it.")
     payload: dict[str, Any] = Field(description="What the executor needs; its fields depend on the type.")
@@ -86,7 +90,7 @@ class Submission(BaseModel):
         default_factory=list, max_length=MOST_TAGS, description="Labels of your own, to find jobs by."
     )
     concurrency_key: Label | None = Field(
-        None, min_length=1, max_length=200, description="Names what the job shares with others of this key."
+        None, description="Names what the job shares with others of this key."
     )
     run_at: AwareDatetime | None = Field(None, description="Not before this time (ISO 8601 with offset).")
     delay: float | None = Field(
@@ -117,9 +121,7 @@ class Submission(BaseModel):
     cpu_s: float | None = Field(
         None, gt=0, le=86_400, allow_inf_nan=False, description="Limit of one attempt's CPU time in seconds."
     )
-    idempotency_key: Label | None = Field(
-        None, min_length=1, max_length=200, description="The same key again returns the first job."
-    )
+    idempotency_key: Label | None = Field(None, description="The same key again returns the first job.")
 
     @field_validator("run_at", mode="before")
     @classmethod
@@ -173,9 +175,10 @@ class SubmissionError(ValueError):
 
 
 def parse(values: object, *, timeout_s: float | None = None) -> Submission:
-    """The checked submission; raises SubmissionError with every field that is wrong.
+    """The checked submission; raises SubmissionError with the fields that are wrong, at most MOST_NAMED.
 
-    `timeout_s` is the limit of a job that names none: a soft one must stay below it.
+    What is no object at all is the field "". `timeout_s` is the limit of a job that names none: a soft one
+    must stay below it.
     """
     if not isinstance(values, dict):
         raise SubmissionError({"": ["Expected a JSON object."]})
@@ -191,15 +194,15 @@ def parse(values: object, *, timeout_s: float | None = None) -> Submission:
         except PayloadError as error:
             wrong |= error.fields
     if wrong or submission is None:
-        raise SubmissionError(wrong)
+        raise SubmissionError(dict(islice(wrong.items(), MOST_NAMED)))
     return submission
 
 
 def _fields_of(error: ValidationError) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+    for problem in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in problem["loc"])
-        fields.setdefault(name, []).append(_sentence(problem["type"], problem["msg"]))
+        fields.setdefault(name, []).append(_sentence(problem))
     return fields
 
 
@@ -207,21 +210,24 @@ SENTENCES = {
     "missing": "This field is required.",
     "extra_forbidden": "Unknown field.",
     "dict_type": "Expected a JSON object.",
+    "model_type": "Expected a JSON object.",
     "string_type": "Expected text.",
     "string_too_short": "Must not be empty.",
+    "string_too_long": "Expected at most {max_length} characters.",
     "string_pattern_mismatch": "Expected 1 to 60 letters, digits, dots, hyphens and underscores.",
     "list_type": "Expected a list.",
-    "too_long": f"Expected at most {MOST_TAGS} tags.",
+    "too_long": "Expected at most {max_length} tags.",
     "int_type": "Expected a whole number.",
     "float_type": "Expected a number.",
+    "float_parsing": "Expected a number.",
     "datetime_from_date_parsing": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",
     "datetime_parsing": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",
     "timezone_aware": "Expected a time with an offset, such as 2030-01-31T08:00:00Z.",
 }
 
 
-def _sentence(kind: str, message: str) -> str:
-    if kind in SENTENCES:
-        return SENTENCES[kind]
-    message = message.removeprefix("Value error, ").removeprefix("Input ")
+def _sentence(problem: ErrorDetails) -> str:
+    if problem["type"] in SENTENCES:
+        return SENTENCES[problem["type"]].format_map(problem.get("ctx", {}))
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return message[:1].upper() + message[1:] + "."

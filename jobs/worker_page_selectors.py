@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from jobs import control, selectors
@@ -14,6 +15,7 @@ from orgs import roles
 from orgs.models import User
 
 ENDED_SHOWN_FOR = timedelta(hours=1)
+_LIVING = (Worker.ACTIVE, Worker.STOPPING)
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,16 @@ class Leader:
 def pool(user: User, *, now: datetime | None = None) -> Pool:
     since = (now or timezone.now()) - ENDED_SHOWN_FOR
     controls = user.may(roles.WORKERS_CONTROL)
-    found = [_pool_worker(worker, controls) for worker in selectors.workers()]
+    all_known = selectors.workers()
+    recent = all_known.filter(Q(state__in=_LIVING) | Q(last_seen__gt=since))
+    found = [_pool_worker(worker, controls) for worker in recent]
     active = [one.worker for one in found if one.state == Worker.ACTIVE]
     return Pool(
-        workers=[one for one in found if _lives(one) or one.worker.last_seen > since],
+        workers=found,
         active=len(active),
         busy=sum(worker.running for worker in active),
         slots=sum(worker.concurrency for worker in active),
-        processed=sum(one.worker.jobs_processed for one in found),
+        processed=all_known.aggregate(processed=Sum("jobs_processed"))["processed"] or 0,
         controls=controls,
     )
 
@@ -80,7 +84,3 @@ def _takes(worker: Worker) -> str:
     queues = "all queues" if worker.queues is None else f"queues {', '.join(worker.queues)}"
     everything = not worker.types or set(worker.types) >= set(JOB_TYPES)
     return f"{queues}; {'all types' if everything else 'types ' + ', '.join(worker.types)}"
-
-
-def _lives(one: PoolWorker) -> bool:
-    return one.state in (Worker.ACTIVE, Worker.STOPPING)

@@ -6,16 +6,19 @@ nothing else. A platform admin sees and does everything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from orgs import roles
+from orgs import audit, roles
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, is_platform_admin
 from orgs.admin_site import site
 from orgs.models import AuditEntry, Organization, User
@@ -74,18 +77,23 @@ class UserAdmin(OrgScopedAdmin, DjangoUserAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """An org admin's edit is one guarded UPDATE: the user may have left since the form was read."""
         if is_platform_admin(request):
-            return super().save_model(request, obj, form, change)
+            super().save_model(request, obj, form, change)
+            return _note(request, obj, form, change)
         written = {name: getattr(obj, name) for name in form.changed_data if name in _WRITTEN_BY_ORG_ADMINS}
         members = scoped(User.objects.exclude(role=roles.ADMIN), request.user).filter(pk=obj.pk)
         if not change or (written and members.update(**written) != 1):
             raise PermissionDenied
-        return None
+        return _note(request, obj, form, change)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """For platform admins: an org admin who sets a member's password could act as that member."""
         if not is_platform_admin(request):
             raise PermissionDenied
-        return super().user_change_password(request, id, form_url)
+        with transaction.atomic():
+            before = self.get_object(request, unquote(id))
+            answer = super().user_change_password(request, id, form_url)
+            _note_password(request, before)
+        return answer
 
 
 @admin.register(Organization, site=site)
@@ -109,14 +117,28 @@ class AuditEntryAdmin(OrgScopedAdmin):
     """To read only: entries are added by `orgs.audit`, and nobody changes them."""
 
     view_needs = roles.AUDIT_READ
-    list_display = ("at", "actor", "action", "target", "org")
+    list_display = ("at", "who", "action", "target", "org")
     list_display_links = ("at", "action")
     list_select_related = ("org",)
     list_filter = (("org", OrgRelatedFilter),)
-    search_fields = ("actor", "action", "target")
+    search_fields = ("action", "target")
+    fields = ("at", "who", "action", "target", "details", "org")
+    readonly_fields = ("who",)
     ordering = ("-id",)
     show_full_result_count = False
     list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return audit.with_actors(super().get_queryset(request), request.user)
+
+    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+        """By who it was for platform admins only: others would find the names that they are not shown."""
+        found = super().get_search_fields(request)
+        return (*found, "actor") if is_platform_admin(request) else found
+
+    @admin.display(description="actor")
+    def who(self, entry: AuditEntry) -> str:
+        return str(getattr(entry, "shown_actor", ""))
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -126,6 +148,28 @@ class AuditEntryAdmin(OrgScopedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+def _note(request: HttpRequest, user: User, form: Any, change: bool) -> None:
+    """Write into the audit log what `form`, whose transaction this is, has changed in `user`."""
+    assert isinstance(request.user, User)
+    about: dict[str, Any] = {"user": request.user, "target": user.username}
+    if not change:
+        audit.record(org=user.org, action="user.create", details={"role": user.role}, **about)
+    for name in set(_WRITTEN_BY_ORG_ADMINS).intersection(form.changed_data) if change else ():
+        details = {"from": form.initial[name], "to": getattr(user, name)}
+        audit.record(org=user.org, action=f"user.{name}", details=details, **about)
+    if change and "org" in form.changed_data:
+        left = Organization.objects.filter(pk=form.initial["org"]).first()
+        audit.record(org=left, action="user.leave", **about)
+        audit.record(org=user.org, action="user.join", **about)
+
+
+def _note_password(request: HttpRequest, before: User | None) -> None:
+    assert isinstance(request.user, User)
+    after = before and User.objects.filter(pk=before.pk).first()
+    if before and after and before.password != after.password:
+        audit.record(org=after.org, user=request.user, action="user.password", target=after.username)
 
 
 def _is_platform_admin(obj: Model | None) -> bool:

@@ -12,13 +12,14 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.core.paginator import InvalidPage
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from orgs import roles
+from orgs import audit, roles
 from orgs.admin_scoping import OrgScopedAdmin, is_platform_admin
 from orgs.exceptions import Forbidden
 from orgs.limits import count_request
@@ -68,6 +69,19 @@ class SmartQueueAdminSite(UnfoldAdminSite):
                 "Your role has no access to the administration. To come in as somebody else, log out first."
             )
         return super().login(request, extra_context)
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Of one's own, noted in the audit log."""
+        user = request.user
+        assert isinstance(user, User)
+        before = user.password
+        with transaction.atomic():
+            answer = super().password_change(request, extra_context)
+            if user.password != before:
+                audit.record(org=user.org, user=user, action="user.password", target=user.username)
+        return answer
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         try:

@@ -10,11 +10,14 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, When
 from django.db.transaction import TransactionManagementError
 
+from orgs import actors
 from orgs.models import AuditEntry, Organization, User
-from orgs.scoping import scoped
+from orgs.scoping import rows_for_user, scoped
+
+LONGEST_TARGET = 200
 
 
 def record(
@@ -27,6 +30,7 @@ def record(
 ) -> AuditEntry:
     """Note that `user` did `action`; `org` is None for what concerns the whole platform.
 
+    A target is cut to what the column holds: names of jobs and hosts alone may fill it.
     Raises TransactionManagementError outside of a transaction.
     """
     if not connection.in_atomic_block:
@@ -36,7 +40,7 @@ def record(
         user=user,
         actor=user.username if user else "system",
         action=action,
-        target=target,
+        target=target[:LONGEST_TARGET],
         details=details or {},
     )
 
@@ -45,7 +49,19 @@ def entries(
     user: User | AnonymousUser, *, action: str | None = None, by: int | None = None
 ) -> QuerySet[AuditEntry]:
     """The entries that `user` may see, unordered: a member the organisation's, a platform admin all of them."""
-    found = scoped(AuditEntry.objects.all(), user)
+    found = with_actors(scoped(AuditEntry.objects.all(), user), user)
     if action is not None:
         found = found.filter(action=action)
-    return found if by is None else found.filter(user_id=by)
+    if by is None:
+        return found
+    return found.filter(
+        user__in=rows_for_user(User, user).filter(pk=by)
+    )  # none whom the reader does not know
+
+
+def with_actors(rows: QuerySet[AuditEntry], reader: User | AnonymousUser) -> QuerySet[AuditEntry]:
+    """Adds `shown_actor` and `shown_user_id`: who it was, as `orgs.actors` lets the reader know it."""
+    return rows.annotate(
+        shown_actor=actors.shown_name(reader, "actor"),
+        shown_user_id=Case(When(actors.known(reader), then=F("user_id")), default=None),
+    )

@@ -84,7 +84,11 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
-        indexes = [models.Index(fields=["org", "-id"], name="auditentry_of_org")]
+        indexes = [
+            # audit.entries: a page, newest first, of all actions or of one.
+            models.Index(fields=["org", "-id"], name="auditentry_of_org"),
+            models.Index(fields=["org", "action", "-id"], name="auditentry_of_action"),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.actor}: {self.action} {self.target}".strip()
+        return f"{self.action} {self.target}".strip()  # without the actor: not every reader may know the name

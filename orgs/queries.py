@@ -1,4 +1,4 @@
-"""Query parameters of the API, checked by a serializer. Used by the views of every part."""
+"""Query parameters and bodies of the API, checked by a serializer. Used by the views of every part."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def checked_query(
     query = shape(data={name: value for name, value in given.items() if name not in besides})
     query.is_valid(raise_exception=True)
     return dict(query.validated_data)
+
+
+def checked_body(shape: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """The body of a request; none at all is an empty one. Raises ValidationError."""
+    body = shape(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)

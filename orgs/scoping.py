@@ -23,6 +23,8 @@ else:
     _APIView = object
 
 M = TypeVar("M", bound=models.Model)
+_HOMELESS_ADMIN = "You belong to no organisation: choose yours in the admin, under Users."
+
 Rows = TypeVar("Rows", bound=models.QuerySet[Any])
 
 
@@ -83,7 +85,7 @@ def require(user: User | AnonymousUser, action: str) -> User:
 def org_of(user: User) -> Organization:
     """The user's organisation; raises NoOrganization."""
     if user.org is None:
-        raise NoOrganization
+        raise NoOrganization(_HOMELESS_ADMIN if user.is_platform_admin else "")
     return user.org
 
 

@@ -128,7 +128,12 @@ class AuditQuerySerializer(StrictSerializer):
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
     """What somebody did."""
 
-    actor = serializers.CharField(help_text="The username at that time.")
+    actor = serializers.CharField(
+        source="shown_actor", help_text='The username at that time; "the platform" for what its admins did.'
+    )
+    user_id = serializers.IntegerField(
+        source="shown_user_id", allow_null=True, help_text="null: the platform, or somebody who is gone."
+    )
     target = serializers.CharField(help_text="What it was done to.")
     details = serializers.DictField(help_text="What else there is to know; its names depend on the action.")
 

@@ -10,7 +10,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from orgs import roles
+from orgs import audit, roles
 from orgs.exceptions import Conflict, InvalidInput, NotFound
 from orgs.models import Organization, User
 from orgs.scoping import require
@@ -74,6 +74,8 @@ def organization_invite(*, org: Organization, actor: User, username: str, role: 
     if user.org_id or user.is_platform_admin:
         raise Conflict("This user cannot be added: they belong elsewhere already.")
     _join(user, org, role)
+    details = {"user_id": user.pk, "role": role}
+    audit.record(org=org, user=actor, action="member.invite", target=user.username, details=details)
     return user
 
 

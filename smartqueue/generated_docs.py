@@ -49,12 +49,20 @@ loads nothing from elsewhere. This page says what the schema does not.
 - What belongs to another organisation does not exist for you: 404. What your role does not allow: 403.
 - Lists are pages: follow `next`. 429 and 503 carry `Retry-After`.
 - `POST /jobs/` takes an `Idempotency-Key` header (or the field): the same key and body again returns the first job with
-  200, the same key with another body 409.
-- `DELETE /pauses/{id}` resumes; `POST /pauses` with `{}` pauses everything. Pausing holds jobs back, it stops none.
+  200, the same key with another body 409. Keys expire `SMARTQUEUE_IDEMPOTENCY_TTL_H` after the submission, 24 h by
+  default, but never before their job has ended; after that the same key makes a new job.
+- A body holds 2 MiB at most, that of `POST /jobs/bulk` 16 MiB; a larger one is 413.
+- `DELETE /pauses/{id}` resumes; `POST /pauses` with `{}` pauses everything of your organisation, without a body it is
+  400. Platform admins give `org_id`: an organisation, or `null` for the whole platform. Pausing holds jobs back, it
+  stops none. An organisation has at most 200 pauses.
 - A replay is a new job with the same submission and `replay_of_id`; it has no idempotency key. Bulk replays
   (`POST /replays`) run in lane low at `rate_per_s`, oldest job first, one bulk replay of an organisation at a time.
   A job that was replayed already is left out unless its replay was cancelled: the replay stands for it, and is a dead
-  letter of its own when it fails. What fails after a bulk replay was asked for is not part of it.
+  letter of its own when it fails. What fails after a bulk replay was asked for is not part of it. Platform admins may
+  give `org_id`. `GET /replays/{id}` also tells `remaining`, counted up to 10,000 matches among the next 50,000 jobs of
+  that status; where counting stopped there, `remaining_capped` is true.
+- What platform admins do in your organisation was done by "the platform": members are not shown their names, and the
+  `user_id` of such pauses, replays and audit entries is `null`.
 - A prediction without any history is `base x context factor`: base 400 ms for `http`, 1500 for `shell`, 3000 for `etl`,
   12000 for `ml`, 3000 for anything else; the factor lies between 0.7 and 1.3 and comes from the last three job types
   (`http` -0.1 each, `shell` -0.05, `etl` +0.05, `ml` +0.1). `priority = 1 / (1 + predicted_ms / 3000)`; 0.5 when no
@@ -67,6 +75,9 @@ loads nothing from elsewhere. This page says what the schema does not.
 API_TAIL = """\
 
 Outside the schema: `/healthz` (the process is alive), `/readyz` (database and migrations), `/metrics` (Prometheus).
+`/readyz` answers 200 with `{"status": "ready"}`, and `warnings` (objects with `code` and `message`) for what makes the
+queue slow without stopping it: `old_snapshot` names the session that keeps dead rows from being removed,
+`snapshots_unknown` that this could not be asked. What stops it is 503 with `missing` and the usual `error`.
 """
 
 

@@ -24,7 +24,7 @@ from django_prometheus.exports import ExportToDjangoView
 from analytics import collectors
 from analytics.deadline import Deadline
 from analytics.snapshots import oldest_holder
-from smartqueue.errors import Problem, render_problem
+from smartqueue.errors import RETRY_DATABASE_S, Problem, render_problem
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
         "message": " ".join(missing.values()),
         "fields": {name: [sentence] for name, sentence in missing.items()},
     }
-    return JsonResponse({"status": "not ready", "missing": list(missing), "error": error}, status=503)
+    body = {"status": "not ready", "missing": list(missing), "error": error}
+    return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_DATABASE_S)})
 
 
 @only_reading

@@ -19,7 +19,7 @@ MEANING = {
     403: "Your role does not allow this.",
     404: "There is nothing here, or nothing that you may see.",
     409: "This contradicts what is there already.",
-    413: "The body is too large.",
+    413: "The body is too large: the limit is 2 MiB, for POST /jobs/bulk 16 MiB.",
     415: "The body must be application/json.",
     429: "Too many requests: wait as long as Retry-After says.",
     503: "The database cannot be reached: try again as Retry-After says.",

@@ -15,7 +15,7 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import resolve
 from django_prometheus.middleware import Metrics
 
-LARGEST_BODY = 64 * 1024  # bytes; a larger one would keep the event loop from other requests for too long
+LARGEST_BODY = 8 * 1024  # bytes; a larger one would keep the event loop from other requests for too long
 
 _READ = (
     b"host",
@@ -45,6 +45,8 @@ def plain_headers(scope: Any) -> Headers | None:
         if name in _UNUSUAL or found.get(name):
             return None
         if name in found:
+            if not value:
+                return None
             found[name] = value
     return found if _is_plain(found, scope.get("scheme", "http")) else None
 

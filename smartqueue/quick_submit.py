@@ -2,7 +2,7 @@
 
 It takes the plain case alone (smartqueue.plain_http), does through the same functions what
 jobs.api.JobListView does with it, and writes the jobs of simultaneous requests together
-(jobs.group_commit). Whatever is unusual or wrong goes on to the view, body and all, and is answered there.
+(smartqueue.group_commit). Whatever is unusual or wrong goes on to the view, body and all, and is answered there.
 tests/smartqueue/test_quick_submit.py holds both ways equal.
 """
 
@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, connection
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from rest_framework.renderers import JSONRenderer
 
 from jobs import services, submission
 from jobs.api import submission_values
-from jobs.database import DATABASE_AWAY, replace_dead_connections
-from jobs.group_commit import GroupCommit
+from jobs.database import DATABASE_AWAY, lost_the_session
 from jobs.models import Job
 from jobs.serializers import job_as_dict
 from jobs.submission import Submission
@@ -30,6 +30,7 @@ from orgs.exceptions import SmartQueueError
 from orgs.models import User
 from smartqueue import parsers
 from smartqueue.errors import INTERNAL, problem_of
+from smartqueue.group_commit import GroupCommit
 from smartqueue.plain_http import Counters, Headers, headers_of_view, plain_headers, replayed, whole_body
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ logger = logging.getLogger(__name__)
 PATH = "/jobs/"
 LARGEST_GROUP = 100
 WRITERS = 1  # each keeps a connection; with more of them the groups are smaller and cost more
+# A job that has to wait for somebody's lock must not hold up those that came with it: they go on by themselves.
+LIMITS = {"lock_timeout": "100ms", "statement_timeout": "5s"}
+
+# It hands sessions from one client to another, and would hand settings on with them.
+_BEHIND_POOLER = bool(settings.DATABASE_DIRECT_URL)
 
 Answer = Job | Exception | None
 
@@ -58,7 +64,9 @@ class QuickSubmit:
 
     def __init__(self, application: Any) -> None:
         self._application = application
-        self._group: GroupCommit[Wanted, Answer] = GroupCommit(_write, most=LARGEST_GROUP, threads=WRITERS)
+        self._group: GroupCommit[Wanted, Answer] = GroupCommit(
+            _write, most=LARGEST_GROUP, threads=WRITERS, prepare=_use_own_session
+        )
         self._headers = headers_of_view(PATH)
         self._count = Counters(PATH)
 
@@ -119,15 +127,44 @@ def _write(group: Sequence[Wanted]) -> list[Answer]:
             for place, wanted in enumerate(group)
             if (user := users.get(wanted.user_id)) and user.org and user.may(roles.JOBS_SUBMIT)
         }
-        for place, answer in zip(asked, services.submit_each(list(asked.values())), strict=True):
+        with _whole_or_nothing(group):
+            stored = services.submit_each(list(asked.values()))
+        for place, answer in zip(asked, stored, strict=True):
             answers[place] = answer
-    except (IntegrityError, DataError):
-        return [None] * len(group)  # refused by the database: each is tried by itself
     except Exception as error:
+        if _is_refusal(error):
+            return [None] * len(group)  # nothing is stored: each is tried by itself
         # Not tried again: whether the jobs were committed before the connection broke is not known.
         connection.close()
         return [error] * len(group)
     return answers
+
+
+@contextmanager
+def _whole_or_nothing(group: Sequence[Wanted]) -> Iterator[None]:
+    """Keys can take several statements; without them the jobs are stored by one."""
+    keys = any(wanted.submission.idempotency_key is not None for wanted in group)
+    with transaction.atomic() if keys or _BEHIND_POOLER else nullcontext():
+        if _BEHIND_POOLER:
+            with connection.cursor() as cursor:
+                cursor.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in LIMITS.items()))
+        yield
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the database is there and has not stored the group: a bad value, a lock, a limit of time."""
+    if isinstance(error, OperationalError):
+        return not lost_the_session(error)
+    return isinstance(error, (IntegrityError, DataError))
+
+
+def _use_own_session() -> None:
+    """Takes this thread's connection out of the pool, so that nobody else ever gets one with LIMITS."""
+    options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
+    if not _BEHIND_POOLER:
+        limits = " ".join(f"-c {name}={value}" for name, value in LIMITS.items())
+        options["options"] = f"{options.get('options', '')} {limits}".strip()
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
 
 
 def _users(ids: set[int]) -> dict[int, User]:
@@ -136,5 +173,4 @@ def _users(ids: set[int]) -> dict[int, User]:
         return tokens.active_users(ids)
     except DATABASE_AWAY:
         connection.close()
-        replace_dead_connections()
         return tokens.active_users(ids)

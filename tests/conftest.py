@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
+from jobs import notify
 from orgs import roles, tokens
 from orgs.models import Organization, User
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Hints that were held back go before the database does."""
+    yield
+    notify.end()
 
 
 def make_user(username: str, role: str, org: Organization | None) -> User:

@@ -247,7 +247,7 @@ def test_pods_get_longer_to_stop_than_their_processes_take() -> None:
 
 
 def test_connections_fit_into_postgres() -> None:
-    """Full pools and two direct connections each, every rollout in the middle, both jobs running."""
+    """Full pools and three other connections each, every rollout in the middle, both jobs running."""
     (postgres,) = pods()["postgres"]["spec"]["containers"]
     (limit,) = [int(item.split("=")[1]) for item in postgres["args"] if item.startswith("max_connections=")]
     (scaler,) = of_kind("HorizontalPodAutoscaler")
@@ -257,7 +257,7 @@ def test_connections_fit_into_postgres() -> None:
         processes += spec.get("replicas", scaler["spec"]["maxReplicas"])
         processes += spec["strategy"]["rollingUpdate"]["maxSurge"]
     kept_for_superusers = 3
-    assert processes * (int(config_map()["SMARTQUEUE_DB_POOL_MAX"]) + 2) <= limit - kept_for_superusers
+    assert processes * (int(config_map()["SMARTQUEUE_DB_POOL_MAX"]) + 3) <= limit - kept_for_superusers
 
 
 def test_retrain_never_runs_twice_at_once() -> None:

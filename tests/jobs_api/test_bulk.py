@@ -57,7 +57,11 @@ def test_a_refused_job_is_named_with_its_fields_and_holds_up_no_other(api: Any, 
     refused = body["results"][1]
     assert (refused["id"], refused["error"]["code"]) == (None, "invalid")
     assert set(refused["error"]["fields"]) == {"name", "colour"}
-    assert body["results"][2]["error"]["fields"] == {"body": ["Expected a JSON object."]}
+    assert body["results"][2]["error"] == {
+        "code": "invalid",
+        "message": "jobs.2: Expected a JSON object.",
+        "fields": {"jobs.2": ["Expected a JSON object."]},
+    }
     assert "payload.command" in body["results"][3]["error"]["fields"]
     assert "error" not in body["results"][0]
     assert Job.objects.count() == JobEvent.objects.count() == 2
@@ -97,6 +101,15 @@ def test_all_or_nothing_stores_nothing_when_one_is_refused(api: Any, bob: Any, s
     [name] = {field.split(".", 2)[2] for field in answer.json()["error"]["fields"]}
     assert set(answer.json()["error"]["fields"]) == {f"jobs.2.{name}", f"jobs.3.{name}"}
     assert Job.objects.count() == JobEvent.objects.count() == 1
+
+
+def test_answer_does_not_grow_with_all_that_is_wrong(api: Any, bob: Any) -> None:
+    wrong = [7, *[job(**{f"x{number}": 1 for number in range(50)})] * 40]
+    refused = post(api(bob), *wrong).json()["results"]
+    assert [len(result["error"]["fields"]) for result in refused] == [1, *[20] * 40]
+    fields = post(api(bob), *wrong, all_or_nothing=True).json()["error"]["fields"]
+    assert (len(fields), fields["jobs"]) == (101, ["And 701 more."])
+    assert (next(iter(fields)), fields["jobs.5.x3"]) == ("jobs.0", ["Unknown field."])
 
 
 def test_all_or_nothing_stores_all_when_none_is_refused(api: Any, bob: Any) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from jobs import control
 from jobs.models import Pause, Worker
 from orgs.models import AuditEntry
 
@@ -61,9 +62,10 @@ class TestPauses:
     def test_a_pause_of_the_platform_is_shown_to_all_and_ended_by_its_admin(
         self, api, root_admin, alice, vera
     ):
-        pause = api(root_admin).post("/pauses", {"type": "ml"}, format="json").json()
-        assert pause["org_id"] is None
-        assert [one["id"] for one in api(vera).get("/pauses").json()["results"]] == [pause["id"]]
+        pause = api(root_admin).post("/pauses", {"type": "ml", "org_id": None}, format="json").json()
+        assert (pause["org_id"], pause["user_id"]) == (None, root_admin.pk)
+        shown = api(vera).get("/pauses").json()["results"]
+        assert [(one["id"], one["user_id"]) for one in shown] == [(pause["id"], None)]
         assert api(alice).delete(f"/pauses/{pause['id']}").status_code == 403
         assert api(root_admin).delete(f"/pauses/{pause['id']}").status_code == 204
 
@@ -72,6 +74,31 @@ class TestPauses:
         assert made["org_id"] == alice.org_id
         assert AuditEntry.objects.get().org_id == alice.org_id
         assert api(alice).delete(f"/pauses/{made['id']}").status_code == 204
+
+    def test_nothing_sent_pauses_nothing(self, api, alice, root_admin):
+        for person in (alice, root_admin):
+            answer = api(person).post("/pauses")
+            assert answer.status_code == 400
+            assert "Send {}" in answer.json()["error"]["message"]
+        assert not Pause.objects.exists()
+        assert api(alice).post("/pauses", {}, format="json").status_code == 201
+
+    def test_a_platform_admin_must_say_whom(self, api, root_admin):
+        for body in ({}, {"type": "ml"}):
+            answer = api(root_admin).post("/pauses", body, format="json")
+            assert answer.status_code == 400
+            assert list(answer.json()["error"]["fields"]) == ["org_id"]
+        assert api(root_admin).post("/pauses", {"org_id": None}, format="json").status_code == 201
+
+    def test_an_organisation_has_only_so_many(self, api, alice, charlie, monkeypatch):
+        monkeypatch.setattr(control, "MOST_PAUSES", 2)
+        for queue in ("a", "b"):
+            assert api(alice).post("/pauses", {"queue": queue}, format="json").status_code == 201
+        answer = api(alice).post("/pauses", {"queue": "c"}, format="json")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_pauses")
+        assert "2 pauses" in answer.json()["error"]["message"]
+        assert api(alice).post("/pauses", {"queue": "a"}, format="json").status_code == 200
+        assert api(charlie).post("/pauses", {"queue": "c"}, format="json").status_code == 201
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -138,6 +165,7 @@ class TestWorkers:
         )
         (shown,) = api(vera).get("/jobs/workers").json()["results"]
         assert (shown["types"], shown["queues"], shown["wanted"]) == (["http", "shell"], ["mail"], "pause")
+        assert api(vera).get("/workers/").json() == {"results": [shown]}
 
 
 def test_cancelling_a_job_of_somebody_else_is_noted(api, alice, bob, submit):
@@ -147,6 +175,12 @@ def test_cancelling_a_job_of_somebody_else_is_noted(api, alice, bob, submit):
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.user, entry.org_id) == ("job.cancel", alice, alice.org_id)
     assert f"job {his.pk}" in entry.target
+
+
+def test_the_longest_host_name_can_be_told(api, root_admin):
+    worker = Worker.objects.create(worker_id="w", hostname="h" * 255, pid=1, concurrency=1)
+    assert api(root_admin).post(f"/workers/{worker.pk}/drain").status_code == 200
+    assert AuditEntry.objects.get().target == "h" * 200
 
 
 class TestAudit:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from jobs import control, replay_page_selectors, replays
 from jobs.models import Job, Pause, Replay, Worker
 from orgs.models import Organization, User
 from tests.jobs_api.conftest import claim, finish, write_lines
@@ -17,7 +18,7 @@ PAUSE, REPLAYS, DEAD = "/dashboard/pauses/new/", "/dashboard/replays/new/", "/da
 
 @pytest.fixture
 def dead(bob: User, submit: Submit) -> Job:
-    job = claim(submit(bob, name="report", max_retries=0))
+    job = claim(submit(bob, name="report", tags=["nightly"], max_retries=0))
     write_lines(job, 1, "reading", "cannot read the ledger")
     return finish(job, "failed", error="ledger is locked")
 
@@ -68,14 +69,49 @@ class TestPauses:
     ) -> None:
         client = browse(root_admin)
         assert "The whole platform" in client.get(PAUSE).text
-        client.post(PAUSE, {"org": globex.pk, "queue": "", "type": "ml", "reason": ""})
-        client.post(PAUSE, {"org": "", "queue": "", "type": "", "reason": "moving the database"})
+        client.post(PAUSE, {"reach": "one", "org": globex.name, "queue": "", "type": "ml", "reason": ""})
+        client.post(
+            PAUSE, {"reach": "platform", "org": "", "queue": "", "type": "", "reason": "moving the database"}
+        )
         assert set(Pause.objects.values_list("org", "type")) == {(globex.pk, "ml"), (None, None)}
         assert "of Globex" in client.get("/dashboard/").text
         page = browse(alice).get("/dashboard/").text
         assert "the whole platform</strong>: moving the database" in page
+        assert "by the platform" in page
         assert "root_admin" not in page
         assert "/resume/" not in page
+
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            ({}, "This field is required."),
+            ({"reach": "one"}, "Expected the name of an organisation."),
+            ({"reach": "one", "org": "Initech"}, "There is no organisation of this name."),
+            ({"reach": "platform", "org": "Globex"}, "Leave this empty"),
+        ],
+    )
+    def test_a_platform_admin_pauses_nothing_by_leaving_fields_empty(
+        self, browse: Browse, root_admin: User, globex: Organization, values: dict[str, str], words: str
+    ) -> None:
+        answer = browse(root_admin).post(PAUSE, {"queue": "", "type": "", "reason": "", **values})
+        assert answer.status_code == 422
+        assert words in answer.text
+        assert globex.name not in browse(root_admin).get(PAUSE).text
+        assert not Pause.objects.exists()
+
+    def test_no_room_for_more_is_told(
+        self, browse: Browse, alice: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(control, "MOST_PAUSES", 1)
+        Pause.objects.create(org=alice.org, queue="mail")
+        answer = browse(alice).post(PAUSE, {"queue": "other", "type": "", "reason": ""})
+        assert answer.status_code == 422
+        assert "no room for more" in answer.text
+
+    def test_a_pause_that_one_may_not_end_is_not_asked_for(self, browse: Browse, alice: User) -> None:
+        pause = Pause.objects.create(org=None)
+        answer = browse(alice).get(f"/dashboard/pauses/{pause.pk}/resume/")
+        assert answer.headers["Location"] == "/dashboard/"
 
     def test_an_org_admin_cannot_name_another_organisation(
         self, browse: Browse, alice: User, globex: Organization
@@ -124,6 +160,15 @@ class TestWorkers:
         assert 'badge-paused">draining<' in page
         assert "/dashboard/workers/w1/" not in page
         assert browse(root_admin).post("/dashboard/workers/w1/pause/").status_code == 409
+        for verb in ("pause", "resume", "drain"):
+            answer = browse(root_admin).get(f"/dashboard/workers/w1/{verb}/")
+            assert answer.headers["Location"] == "/dashboard/workers/"
+
+    def test_one_that_runs_is_not_asked_to_run(
+        self, browse: Browse, root_admin: User, worker: Worker
+    ) -> None:
+        assert browse(root_admin).get("/dashboard/workers/w1/resume/").status_code == 302
+        assert browse(root_admin).get("/dashboard/workers/w1/pause/").status_code == 200
 
 
 class TestDeadLetters:
@@ -172,16 +217,32 @@ class TestDeadLetters:
     def test_an_unfinished_job_has_no_button(self, browse: Browse, bob: User, submit: Submit) -> None:
         job = submit(bob)
         assert "/replay/" not in browse(bob).get(f"/dashboard/jobs/{job.pk}/").text
+        answer = browse(bob).get(f"/dashboard/jobs/{job.pk}/replay/")
+        assert answer.headers["Location"] == f"/dashboard/jobs/{job.pk}/"
+
+    def test_one_that_is_being_replayed_has_none_either(self, browse: Browse, bob: User, dead: Job) -> None:
+        path = f"/dashboard/jobs/{dead.pk}/replay/"
+        browse(bob).post(path)
+        assert path not in browse(bob).get(f"/dashboard/jobs/{dead.pk}/").text
+        assert browse(bob).get(path).headers["Location"] == f"/dashboard/jobs/{dead.pk}/"
+
+    def test_the_list_names_the_latest_replay(self, browse: Browse, bob: User, dead: Job) -> None:
+        first = replays.replay(job=dead, user=bob)
+        finish(claim(first), "failed")
+        latest = replays.replay(job=dead, user=bob)
+        page = browse(bob).get(DEAD).text
+        assert f'id="replay-of-{dead.pk}" href="/dashboard/jobs/{latest.pk}/"' in page
 
 
 class TestBulkReplays:
     def test_from_the_list_to_the_progress_and_its_end(self, browse: Browse, alice: User, dead: Job) -> None:
         client = browse(alice)
-        link = f"{REPLAYS}?type=python&amp;name=rep"
-        assert link in client.get(f"{DEAD}&type=python&q=rep").text
+        link = f"{REPLAYS}?type=python&amp;queue=default&amp;tag=nightly&amp;name=rep"
+        assert link in client.get(f"{DEAD}&type=python&q=rep&queue=default&tag=nightly").text
         form = client.get(link.replace("&amp;", "&")).text
         assert "<strong>1</strong> job matches" in form
-        assert 'name="name" value="rep"' in form
+        for name, value in (("name", "rep"), ("queue", "default"), ("tag", "nightly")):
+            assert f'name="{name}" value="{value}"' in form
         answer = client.post(REPLAYS, {"name": "rep", "type": "python", "rate_per_s": "5", "step": "start"})
         assert answer.headers["Location"] == DEAD
         replay = Replay.objects.get()
@@ -190,12 +251,13 @@ class TestBulkReplays:
             5,
         )
         page = client.get(DEAD).text
-        assert "<strong>0</strong> replayed, 1 to go" in page
-        assert "type python, name contains rep" in page
+        assert f"<strong>0</strong> replayed, of the jobs up to {dead.pk}, at most 5 per second" in page
+        assert "dead letters, type python, name contains rep" in page
         end = f"/dashboard/replays/{replay.pk}/cancel/"
         assert end in page
         assert f"End replay {replay.pk}?" in client.get(end).text
         assert client.post(end).status_code == 302
+        assert client.get(end).headers["Location"] == DEAD
         assert "cancelled: <strong>0</strong> replayed" in client.get(DEAD).text
 
     def test_counting_starts_nothing(self, browse: Browse, alice: User, dead: Job) -> None:
@@ -234,7 +296,49 @@ class TestBulkReplays:
         assert browse(bob).post(end).status_code == 403
         assert "<strong>0</strong> jobs match" in browse(charlie).get(REPLAYS).text
 
-    def test_a_platform_admin_without_an_organisation_is_told(self, browse: Browse, root_admin: User) -> None:
-        page = browse(root_admin).get(REPLAYS)
-        assert "belong to none" in page.text
-        assert browse(root_admin).post(REPLAYS, {"rate_per_s": "1"}).status_code == 403
+    def test_a_platform_admin_says_whose(
+        self, browse: Browse, root_admin: User, alice: User, dead: Job
+    ) -> None:
+        client = browse(root_admin)
+        assert REPLAYS in client.get(DEAD).text
+        assert 'name="org"' in client.get(REPLAYS).text
+        assert client.post(REPLAYS, {"rate_per_s": "1"}).status_code == 422
+        values = {"rate_per_s": "1", "org": "Acme"}
+        assert "<strong>1</strong> job matches" in client.post(REPLAYS, {**values, "step": "count"}).text
+        assert client.post(REPLAYS, values).headers["Location"] == DEAD
+        assert Replay.objects.get().org_id == alice.org_id
+        assert 'name="org"' not in browse(alice).get(REPLAYS).text
+
+    def test_the_one_at_work_is_shown_however_many_wait(self, browse: Browse, alice: User) -> None:
+        made = [
+            Replay.objects.create(org=alice.org, rate_per_s=1, up_to_job_id=9, last_job_id=4)
+            for _ in range(22)
+        ]
+        page = browse(alice).get(DEAD).text
+        shown = page.partition('id="replays"')[2].partition("</section>")[0]
+        assert shown.count("waits for the replay before it") == 19
+        assert f"replay {made[0].pk}</span>" in shown
+        assert "<strong>0</strong> replayed, at job 4 of those up to 9" in shown
+        assert "And 2 more that wait" in shown
+
+    def test_no_page_counts_what_is_left(
+        self, browse: Browse, alice: User, dead: Job, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replays.start(org=None, user=alice, wanted=replays.ReplayFilter())
+        monkeypatch.delattr(replays, "to_replay")
+        assert "<strong>0</strong> replayed" in browse(alice).get(DEAD).text
+
+    @pytest.mark.parametrize(
+        ("stored", "words"),
+        [
+            ({"status": "failed"}, "all dead letters"),
+            ({"status": "cancelled"}, "all cancelled jobs"),
+            ({"status": "cancelled", "queue": "mail"}, "cancelled jobs, queue mail"),
+            (
+                {"status": "failed", "finished_before": "2030-01-02T03:04:05+01:00"},
+                "dead letters, ended before 02 Jan 2030 02:04:05 UTC",
+            ),
+        ],
+    )
+    def test_a_filter_in_words(self, stored: dict[str, str], words: str) -> None:
+        assert replay_page_selectors.filter_words(stored) == words

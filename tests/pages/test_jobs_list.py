@@ -61,9 +61,23 @@ def test_filters_narrow_list_and_counts(browse: Browse, bob: User) -> None:
     assert "No done jobs match this filter." in client.get("/dashboard/?status=done&q=nothing").text
 
 
+def test_a_queue_and_a_tag_narrow_the_list(browse: Browse, bob: User, submit: Submit) -> None:
+    submit(bob, name="mail", queue="mail", tags=["nightly"])
+    submit(bob, name="plain", tags=["nightly"])
+    client = browse(bob)
+    assert shown(client.get("/dashboard/?queue=mail").text) == ["mail"]
+    page = client.get("/dashboard/?tag=nightly&queue=default").text
+    assert shown(page) == ["plain"]
+    assert counts(page)["all"] == "1"
+    assert 'name="queue" value="default"' in page
+    assert 'name="tag" value="nightly"' in page
+    assert 'href="?status=queued&amp;queue=default&amp;tag=nightly"' in page
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
+        ("queue=a+b", "queue “a b”"),
         ("status=flying", "status “flying”"),
         ("type=cobol", "type “cobol”"),
         ("before=x", "before “x”"),

@@ -49,6 +49,7 @@ def test_workers_and_leader(browse: Browse, charlie: User) -> None:
         pid=44,
         concurrency=8,
         status="stopped",
+        jobs_processed=5,
         last_seen=now - timedelta(days=1),
     )
     SchedulerLeader.objects.update_or_create(
@@ -62,6 +63,7 @@ def test_workers_and_leader(browse: Browse, charlie: User) -> None:
     assert "9 min ago" in page
     assert 'badge-lost">lost<' in page
     assert "long-gone" not in page
+    assert "<dd>22</dd>" in page, "what the one that is not shown has processed counts as well"
     assert "sched-1" in page
     assert "<dd>7</dd>" in page
     assert "leads" in page

@@ -58,6 +58,7 @@ def test_not_ready_without_a_database(db, monkeypatch):
     move_database(monkeypatch, HOST="127.0.0.1", PORT="1")
     answer = Client().get("/readyz")
     assert answer.status_code == 503
+    assert int(answer["Retry-After"]) > 0
     assert answer.json()["missing"] == ["database"]
     assert answer.json()["error"]["code"] == "not_ready"
     assert "127.0.0.1" not in answer.content.decode()

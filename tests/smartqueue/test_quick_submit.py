@@ -14,12 +14,13 @@ from channels.db import database_sync_to_async
 from django.db import connection
 from prometheus_client import REGISTRY
 
+from jobs import submission, submitting
 from jobs.models import Job, JobEvent
 from orgs import tokens
 from orgs.exceptions import NoOrganization
 from orgs.models import Organization, User
+from smartqueue import quick_submit
 from smartqueue.asgi import django_application
-from smartqueue.plain_http import LARGEST_BODY
 from smartqueue.quick_submit import PATH, WRITERS, QuickSubmit
 from tests.smartqueue.asgi_client import Answer, request
 from tests.waiting import wait_until
@@ -139,10 +140,11 @@ async def test_plain_submission_is_answered_as_by_the_view(ways: Ways, bob: User
         (400, {"body": b"[]"}),
         (400, {"body": b'{"name": NaN}'}),
         (400, {"body": b"\xff"}),
-        (400, {"body": b"[" * 30_000}),
+        (400, {"body": b"[" * 8_000}),
         (400, {"body": {**PLAIN, "name": ""}}),
         (400, {"body": {**PLAIN, "nmae": "x"}}),
         (400, {"body": {**PLAIN, "payload": {}}}),
+        (400, {"headers": {"idempotency-key": ""}}),
         (400, {"headers": {"host": "elsewhere.example"}}),
         (401, {"headers": {"authorization": "Bearer x.y.z"}}),
         (401, {"headers": {"authorization": "Basic eDp5"}}),
@@ -174,7 +176,7 @@ async def test_whoever_may_not_submit_is_refused_by_the_view(
         {"headers": {"cookie": "theme=dark"}},
         {"headers": {"content-type": "application/json; charset=latin-1"}},
         {"path": f"{PATH}?x=1"},
-        {"body": json.dumps(PLAIN).encode() + b" " * LARGEST_BODY},
+        {"body": json.dumps(PLAIN).encode().ljust(8 * 1024 + 1)},
     ],
 )
 async def test_what_is_not_plain_is_stored_by_the_view(
@@ -195,6 +197,14 @@ async def test_repeated_key_finds_the_first_job(ways: Ways, bob: User) -> None:
     assert ways.view.asked == 0
     await ways.both(bob, headers=headers)
     await ways.both(bob, {**PLAIN, "name": "other"}, headers=headers)
+
+
+async def test_key_in_the_header_meets_none_in_the_body(ways: Ways, bob: User) -> None:
+    body, headers = {**PLAIN, "idempotency_key": None}, {"idempotency-key": "monday"}
+    answers = [await ways.post(way, bob, body, headers=headers) for way in (ways.quick, django_application)]
+    assert [answer.status for answer in answers] == [201, 200]
+    assert answers[0].json()["idempotency_key"] == "monday"
+    assert ways.view.asked == 0
 
 
 async def test_simultaneous_requests_get_a_job_each(
@@ -249,6 +259,55 @@ async def test_connection_that_dies_at_the_write_is_not_tried_again(ways: Ways, 
     assert answer.json()["error"]["code"] == "database_unavailable"
     assert ways.view.asked == 0
     assert (await ways.post(ways.quick, bob)).status == 201
+
+
+@pytest.fixture(params=[False, True])
+def behind_pooler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(quick_submit, "_BEHIND_POOLER", request.param)
+    return bool(request.param)
+
+
+async def test_lock_of_one_organisation_holds_up_no_other(
+    behind_pooler: bool, ways: Ways, bob: User, charlie: User
+) -> None:
+    await ways.post(ways.quick, charlie)
+    with _administrator() as other, other.transaction():
+        other.execute("SELECT FROM orgs_organization WHERE id = %s FOR UPDATE", [bob.org_id])
+        held = asyncio.create_task(ways.post(ways.quick, bob))
+        answers = await asyncio.gather(*(ways.post(ways.quick, charlie) for _ in range(3)))
+        assert [answer.status for answer in answers] == [201] * 3
+        assert not held.done()
+    assert (await held).status == 201
+    assert len(await stored_jobs()) == 5
+    assert ways.view.asked > 0
+
+
+async def test_limits_of_the_writers_are_theirs_alone(ways: Ways, bob: User) -> None:
+    def limits() -> tuple[Any, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+            return tuple(cursor.fetchone())
+
+    assert in_writers(ways, limits) == [("100ms", "5s")] * WRITERS
+    in_writers(ways, _close)
+    assert await database_sync_to_async(limits)() == ("0", "0")
+    assert in_writers(ways, limits) == [("100ms", "5s")] * WRITERS
+
+
+async def test_group_that_fails_half_way_is_stored_once(
+    ways: Ways, bob: User, charlie: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is taken, so its holder is looked for: that fails, after the job of the other was stored."""
+    headers = {"idempotency-key": "monday"}
+    await ways.post(ways.quick, bob, headers=headers)
+    monkeypatch.setattr(submitting, "_HOLDERS", "SELECT 1 / 0")
+    group = [
+        quick_submit.Wanted(user.pk, submission.parse({**PLAIN, **fields}))
+        for user, fields in ((bob, {"idempotency_key": "monday"}), (charlie, {}))
+    ]
+    answers = await asyncio.wrap_future(ways.quick._group._threads.submit(quick_submit._write, group))
+    assert answers == [None, None]
+    assert len(await stored_jobs()) == 1
 
 
 async def test_both_ways_are_counted_alike(ways: Ways, bob: User, acme: Organization) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import Client
 
+from jobs.bulk_api import LARGEST_BODY
 from jobs.payloads import PAYLOADS
 from tests.jobs_api.test_isolation import api_routes
 
@@ -101,3 +103,9 @@ def test_the_explorer_loads_nothing_from_other_sites():
     assert '"validatorUrl": null' in script.content.decode()
     assert "/schema" in script.content.decode()
     assert "://" not in script.content.decode()
+
+
+def test_the_limits_of_bodies_are_those_that_hold(schema):
+    told = schema["paths"]["/jobs/bulk"]["post"]["responses"]["413"]["description"]
+    limits = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, LARGEST_BODY)
+    assert [int(found) * 1024 * 1024 for found in re.findall(r"(\d+) MiB", told)] == list(limits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,14 +18,19 @@ Result = TypeVar("Result")
 class GroupCommit(Generic[Item, Result]):
     """`write` gets at most `most` items, in one of `threads` threads, and returns one result for each.
 
-    What it raises is raised by every `add` of that group.
+    What it raises is raised by every `add` of that group. `prepare` runs first in each thread, once.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Item]], Sequence[Result]], *, most: int, threads: int
+        self,
+        write: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        most: int,
+        threads: int,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._write, self._most, self._most_writers = write, most, threads
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="group-commit")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="group-commit", initializer=prepare)
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._writers: set[asyncio.Task[None]] = set()
 
@@ -34,15 +39,17 @@ class GroupCommit(Generic[Item, Result]):
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, result))
         if len(self._writers) < self._most_writers:
-            writer = asyncio.create_task(self._write_groups())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+            self._writers.add(asyncio.create_task(self._write_groups()))
         return await result
 
     async def _write_groups(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            await self._write_group(group)
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._write_group(group)
+        finally:
+            # In the turn in which it saw that nobody waits: whoever comes next must find that it has gone.
+            self._writers.remove(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _write_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         items = [item for item, _ in group]
