@@ -124,7 +124,7 @@ class TestTwoSessions:
                 ear.execute(f"LISTEN {channel}")
             control.resume(user=alice, pause=control.pause(user=alice, queue="mail"))
             control.set_wanted(user=root_admin, worker_id="w1", wanted="pause")
-            told = Counter((one.channel, one.payload) for one in ear.notifies(timeout=5, stop_after=6))
+            told = Counter((one.channel, one.payload) for one in ear.notifies(timeout=40, stop_after=6))
         control_channel, jobs_channel, live_channel = channels
         assert told == {
             (control_channel, f'{{"org":{alice.org_id},"queue":"mail","type":null}}'): 1,
