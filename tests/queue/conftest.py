@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs import prediction
+from jobs import notify, prediction
+from jobs.coalescing import Coalescer
 
 
 @pytest.fixture
@@ -13,3 +14,9 @@ def predictor() -> Any:
     before = prediction._predictor
     yield prediction.register
     prediction.register(before)
+
+
+@pytest.fixture
+def prompt_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every hint goes at once, whatever other tests have sent a moment before."""
+    monkeypatch.setattr(notify, "_coalescer", Coalescer(notify._send, {}))

@@ -116,6 +116,7 @@ class TestTwoSessions:
         assert other.answer().pk == first.pk
         assert Pause.objects.count() == AuditEntry.objects.filter(action="queue.pause").count() == 1
 
+    @pytest.mark.usefixtures("prompt_hints")
     def test_workers_and_pages_are_told_after_the_commit(self, alice: User, root_admin: User) -> None:
         Worker.objects.create(worker_id="w1", hostname="h", pid=1, concurrency=1)
         channels = (notify.CONTROL_CHANNEL, notify.JOBS_CHANNEL, notify.LIVE_CHANNEL)

@@ -230,6 +230,7 @@ class TestSubmit:
 
 @pytest.mark.django_db(transaction=True)
 class TestTransactions:
+    @pytest.mark.usefixtures("prompt_hints")
     def test_rollback_leaves_no_job_and_no_wake_up(self, bob: User, submit: Submit) -> None:
         with listener() as session:
             with transaction.atomic():

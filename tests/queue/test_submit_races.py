@@ -82,6 +82,7 @@ class TestAtOnce:
             transaction.set_rollback(True)
         assert [model.objects.count() for model in (Job, JobEvent, Flow)] == [0, 0, 0]
 
+    @pytest.mark.usefixtures("prompt_hints")
     def test_a_batch_wakes_workers_and_pages(self, bob: User) -> None:
         with listener() as session:
             many(bob, *[{}] * 50)
