@@ -23,7 +23,7 @@ class Plan:
     history: int  # the long history
     claim_calls: int  # timed claims of ten jobs; a third of it of a hundred
     memory_jobs: int
-    pressure_s: float  # each phase
+    pressure_s: float  # each phase; a clean one at most two minutes
     contrast_jobs: int
     blocked: int  # jobs that cannot run, in front of
     ready: int  # those that can
@@ -34,7 +34,7 @@ class Plan:
 SIZES: dict[str, tuple[float, ...]] = {
     "tiny": (1, 300, 2_000, 5, 0.5, 2_000, 2_000, 6, 400, 1, 2_000, 1_000, 200, 1),
     "quick": (1, 10_000, 40_000, 50, 3, 100_000, 100_000, 90, 20_000, 5, 30_000, 10_000, 2_000, 1),
-    "usual": (3, 20_000, 60_000, 200, 5, 1_000_000, 1_000_000, 200, 100_000, 45, 100_000, 100_000, 2_000, 3),
+    "usual": (3, 20_000, 60_000, 200, 5, 1_000_000, 1_000_000, 200, 100_000, 30, 60_000, 100_000, 2_000, 3),
     "full": (
         3,
         20_000,
@@ -46,7 +46,7 @@ SIZES: dict[str, tuple[float, ...]] = {
         200,
         100_000,
         600,
-        400_000,
+        200_000,
         100_000,
         2_000,
         5,

@@ -16,6 +16,7 @@ from bench.plan import Plan
 from bench.snapshots import idle_in_transaction, readers
 
 RECOVERY_S = 60.0
+CLEAN_S = 120.0  # at most: enough to compare with
 RECOVERED = 2.0  # times the clean p99
 
 
@@ -51,7 +52,7 @@ def measure(plan: Plan) -> list[Goal]:
 
 def _clean(plan: Plan) -> Observed:
     with Load(plan.server) as load:
-        return load.observe(plan.pressure_s)
+        return load.observe(min(plan.pressure_s, CLEAN_S))
 
 
 def _print(phases: dict[str, Observed]) -> None:
