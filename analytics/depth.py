@@ -32,12 +32,12 @@ class Depth:
 
 @dataclass(frozen=True)
 class Step:
-    """Mean depth from `start` to the next step; None where nobody took samples."""
+    """The most of each from `start` to the next step; None where nobody took samples."""
 
     start: datetime
-    queued: float | None
-    running: float | None
-    scheduled: float | None
+    queued: int | None
+    running: int | None
+    scheduled: int | None
 
 
 def queue_depth(user: User) -> Depth:
@@ -85,10 +85,10 @@ def _steps(start: datetime, step: timedelta, last: Sample | None, samples: list[
     for number in range(STEPS):
         found = in_step.get(number, [])
         last = found[-1] if found else last
-        yield Step(start + number * step, *_means(found, idle=last is None or not any(last[1:])))
+        yield Step(start + number * step, *_most(found, idle=last is None or not any(last[1:])))
 
 
-def _means(found: list[Sample], *, idle: bool) -> list[float | None]:
+def _most(found: list[Sample], *, idle: bool) -> list[int | None]:
     if not found:
-        return [0.0 if idle else None] * 3
-    return [round(sum(counts[column] for _, *counts in found) / len(found), 2) for column in range(3)]
+        return [0 if idle else None] * 3
+    return [max(counts[column] for _, *counts in found) for column in range(3)]

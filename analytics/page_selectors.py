@@ -112,14 +112,21 @@ def queue_depth(user: User, *, now: datetime | None = None) -> Chart:
     current = depth.queue_depth(user).by_status
     return Chart(
         "depth",
-        sentence="Now: " + ", ".join(f"{current[name]:,} {name}" for name in names) + ".",
+        sentence="Now: "
+        + ", ".join(f"{current[name]:,} {name}" for name in names)
+        + ". The chart has the most of "
+        f"each {DEPTH_MINUTES * 60 // depth.STEPS} seconds.",
         data={"labels": [_clock(step.start) for step in steps], "series": values},
-        columns=["Time (UTC)", *(name.capitalize() for name in names)],
+        columns=["From (UTC)", *(f"{name.capitalize()}, at most" for name in names)],
         rows=[
-            [_clock(step.start), step.queued, step.running, step.scheduled]
-            for step in steps[::DEPTH_TABLE_EVERY]
+            [_clock(steps[at].start), *(_most(values[name][at : at + DEPTH_TABLE_EVERY]) for name in names)]
+            for at in range(0, len(steps), DEPTH_TABLE_EVERY)
         ],
     )
+
+
+def _most(values: Sequence[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _end_of_step(now: datetime) -> datetime:

@@ -93,12 +93,12 @@ class DepthSerializer(Shape):
 
 
 class StepSerializer(Shape):
-    """Mean depth from `start` to the next step; null where nobody took samples."""
+    """The most of each from `start` to the next step; null where nobody took samples."""
 
     start = serializers.DateTimeField()
-    queued = number()
-    running = number()
-    scheduled = number()
+    queued = serializers.IntegerField(allow_null=True)
+    running = serializers.IntegerField(allow_null=True)
+    scheduled = serializers.IntegerField(allow_null=True)
 
 
 class QueueDepthSerializer(Shape):

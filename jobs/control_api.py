@@ -19,7 +19,7 @@ from orgs import roles
 from orgs.api import answers
 from orgs.exceptions import InvalidInput
 from orgs.pagination import IdCursorPagination
-from orgs.queries import checked_body
+from orgs.queries import checked_body, refuse_no_body
 from orgs.scoping import OrgAPIMixin
 from orgs.selectors import organization_of
 
@@ -52,8 +52,7 @@ class PauseListView(OrgAPIMixin, ListAPIView[Pause]):
         operation_id="pauses_create",
     )
     def post(self, request: Request) -> Response:
-        if not request.body.strip():
-            raise InvalidInput(fields={"body": ["Nothing was sent. Send {} to pause everything."]})
+        refuse_no_body(request, "pause everything")
         body = checked_body(PauseBodySerializer, request)
         if self.user.is_platform_admin and "org_id" not in body:
             message = "Say which organisation to pause; null is the whole platform."

@@ -34,13 +34,17 @@ class Header:
 
 @dataclass(frozen=True)
 class Facts:
-    """`wait_ms`: of the attempt that started last; None while the job waits, when its age says more."""
+    """`wait_ms`: of the attempt that started last; None while the job waits, when its age says more.
+
+    `retry`: the job's own retry policy in words; empty without one.
+    """
 
     job: Job
     runtime_ms: float | None
     wait_ms: float | None
     limit_ms: float
     total: int
+    retry: str
     submitted_by: str
     worker: str
     replays: list[Job]
@@ -137,6 +141,7 @@ def facts(user: User, job: Job, *, now: datetime | None = None) -> Facts:
         wait_ms=wait_ms,
         limit_ms=job.timeout_s * 1000,
         total=attempts_total(job),
+        retry=", ".join(f"{name} {_shown(value)}" for name, value in (job.retry_policy or {}).items()),
         submitted_by=actors.name_for(user, job.user) if job.user else "",
         worker=worker_names([job.worker_id]).get(job.worker_id or "", (job.worker_id or "")[:8]),
         replays=list(job.replays.only("status").order_by("-pk")[:MOST_REPLAYS]),
@@ -197,6 +202,10 @@ def _meaning(job: Job) -> str:
     if job.status == states.SCHEDULED:
         return "waiting for a retry" if job.retry_count else "not due yet"
     return states.MEANING[job.status]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _ms(start: datetime | None, end: datetime) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
@@ -21,7 +23,7 @@ from jobs.serializers import JobSerializer
 from orgs import roles
 from orgs.api import answers
 from orgs.pagination import IdCursorPagination
-from orgs.queries import checked_body
+from orgs.queries import checked_body, refuse_no_body
 from orgs.scoping import OrgAPIMixin
 from orgs.selectors import organization_of
 
@@ -63,11 +65,15 @@ class ReplayListView(OrgAPIMixin, ListAPIView[Replay]):
         summary="Replay all dead letters that match, at a rate (org admins)",
         description="Replays the jobs that have ended by now, oldest first and in lane low, one bulk replay of an "
         "organisation after the other. A job that was replayed already is left out, unless that replay was "
-        "cancelled: its replay stands for it, and is a dead letter of its own when it fails.",
+        "cancelled: its replay stands for it, and is a dead letter of its own when it fails. The body is "
+        '`{"filter": {...}, "rate_per_s": 1}`; parts of the filter: '
+        f"{', '.join(f'`{part.name}`' for part in fields(replays.ReplayFilter))}; {replays.DEFAULT_RATE:g} jobs a "
+        "second unless `rate_per_s` is given. Send `{}` to replay every dead letter; a request without a body is 400.",
         tags=["jobs"],
         operation_id="replays_create",
     )
     def post(self, request: Request) -> Response:
+        refuse_no_body(request, "replay every dead letter")
         body = checked_body(ReplayBodySerializer, request)
         org_id = body.get("org_id")
         made = replays.start(

@@ -90,7 +90,8 @@ class Submission(BaseModel):
         default_factory=list, max_length=MOST_TAGS, description="Labels of your own, to find jobs by."
     )
     concurrency_key: Label | None = Field(
-        None, description="Names what the job shares with others of this key."
+        None,
+        description="Kept with the job; limits on jobs that share a key come later: none is enforced yet.",
     )
     run_at: AwareDatetime | None = Field(None, description="Not before this time (ISO 8601 with offset).")
     delay: float | None = Field(

@@ -19,8 +19,16 @@ def checked_query(
     if twice:
         raise InvalidInput(fields=twice)
     query = shape(data={name: value for name, value in given.items() if name not in besides})
+    known = ", ".join((*query.fields, *besides))
+    query.unknown_field = f"Unknown parameter: expected {f'one of {known}' if known else 'none'}."
     query.is_valid(raise_exception=True)
     return dict(query.validated_data)
+
+
+def refuse_no_body(request: Request, everything: str) -> None:
+    """For requests where an empty body means everything: it must be sent. `everything`: what it would do."""
+    if not request.body.strip():
+        raise InvalidInput(fields={"body": [f"Nothing was sent. Send {{}} to {everything}."]})
 
 
 def checked_body(shape: type[StrictSerializer], request: Request) -> dict[str, Any]:

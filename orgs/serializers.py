@@ -20,11 +20,20 @@ _UNKNOWN_NAMES_TOLD = 20
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields that it does not know, and reports them beside the other errors."""
+    """Refuses fields that it does not know, and reports them beside the other errors; names the choices of a field."""
+
+    unknown_field = "Unknown field."
+
+    def get_fields(self) -> dict[str, Any]:
+        found = super().get_fields()
+        for field in found.values():
+            if isinstance(field, serializers.ChoiceField):
+                expected = ", ".join(str(choice) for choice in field.choices)
+                field.error_messages["invalid_choice"] = f"Expected one of {expected}."
+        return found
 
     def to_internal_value(self, data: Any) -> Any:
-        unknown = _unknown_names(data, self.fields)
-        errors: dict[str, Any] = {name: ["This field is not known here."] for name in unknown}
+        errors: dict[str, Any] = {name: [self.unknown_field] for name in _unknown_names(data, self.fields)}
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:

@@ -33,6 +33,11 @@ class Variable:
 READ: dict[str, Variable] = {}
 
 
+def is_given(name: str) -> bool:
+    """Whether somebody has set the variable, be it to its default."""
+    return bool(os.environ.get(name, ""))
+
+
 def env_str(name: str, default: str, meaning: str, *, shown: str | None = None) -> str:
     _record(name, "text", default if shown is None else shown, meaning)
     return os.environ.get(name, "") or default

@@ -14,10 +14,12 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from smartqueue import demo, startup
+from smartqueue import demo, env, startup
 from smartqueue.supervisor import Child, Supervisor
 
 READY_S = 60.0
+QUICK_GRACE_S = 5.0
+STOP_AFTER_HURRY_S = 10.0
 PORTS_TRIED = 100
 
 
@@ -28,6 +30,7 @@ class Platform:
         self.stop = stop
         self.say = say
         self.supervisor = Supervisor(settings.DATA_DIR / "logs", say=say)
+        self.grace_s = ctrl_c_grace_s(settings.WORKER_GRACE_S)
 
     def run(self, *, workers: int, with_demo: bool) -> None:
         self._prepare()
@@ -39,12 +42,11 @@ class Platform:
                 self._welcome(url, with_demo=with_demo)
             self._watch()
         finally:
-            self.say("Stopping: jobs that are still running go back to the queue.")
+            self.say(f"Stopping: running jobs have {self.grace_s:g} s to end, then go back to the queue.")
             self.supervisor.stop()
             listener.close()
             connection.close_pool()  # type: ignore[attr-defined]
-            startup.stop_database()
-            self.say("Stopped. Everything is kept; start again with the same command.")
+            self.say(_stopped(startup.stop_database()))
 
     def _prepare(self) -> None:
         self.say(f"Data folder: {settings.DATA_DIR}")
@@ -85,9 +87,10 @@ class Platform:
         for number in (1, 2):
             self.supervisor.start(Child(f"scheduler-{number}", [*manage, "runscheduler"]))
         for number in range(1, workers + 1):
-            grace_s = min(settings.WORKER_GRACE_S, 5)
-            command = [*manage, "runworker", "--grace", str(grace_s)]
-            self.supervisor.start(Child(f"worker-{number}", command, stop_s=grace_s + 10))
+            worker = Child(
+                f"worker-{number}", [*manage, "runworker"], hurry_s=self.grace_s, stop_s=STOP_AFTER_HURRY_S
+            )
+            self.supervisor.start(worker)
 
     def _wait_until_ready(self, url: str) -> bool:
         self.say("Starting web server, schedulers and worker ...")
@@ -122,6 +125,20 @@ class Platform:
         while not self.stop.wait(1.0):
             startup.keep_database()
             self.supervisor.check()
+
+
+def ctrl_c_grace_s(setting: float) -> float:
+    """How long running jobs may go on after Ctrl-C, for which a person waits: the setting only if it was given."""
+    return setting if env.is_given("SMARTQUEUE_WORKER_GRACE_S") else QUICK_GRACE_S
+
+
+def _stopped(database_too: bool) -> str:
+    if database_too:
+        return "Stopped. Everything is kept; start again with the same command."
+    return (
+        "Stopped, but for the database: another process uses it, such as a `manage.py runworker` of this folder. "
+        "It goes on until that process ends; then everything is kept."
+    )
 
 
 def _answers(url: str) -> bool:

@@ -27,11 +27,15 @@ LOG_KEEP_BYTES = 5 * 1024 * 1024
 
 @dataclass
 class Child:
-    """One supervised process. `stop_s`: how long it may take to stop before it is killed."""
+    """One supervised process, told to stop by SIGTERM.
+
+    `hurry_s`: when it is told a second time, if ever; `stop_s`: when it is killed.
+    """
 
     name: str
     command: Sequence[str]
     stop_s: float = 10.0
+    hurry_s: float | None = None
     pass_fds: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -75,11 +79,14 @@ class Supervisor:
             assert child.process is not None
             if child.process.poll() is None:
                 child.process.terminate()
+        told_at = time.monotonic()
         for child in reversed(self.children):
-            self._wait(child)
+            self._wait(child, told_at)
 
-    def _wait(self, child: Child) -> None:
+    def _wait(self, child: Child, told_at: float) -> None:
         assert child.process is not None
+        if child.hurry_s is not None and not _ends(child.process, told_at + child.hurry_s):
+            child.process.terminate()
         try:
             child.process.wait(child.stop_s)
         except subprocess.TimeoutExpired:
@@ -105,6 +112,14 @@ class Supervisor:
 
     def _log_path(self, child: Child) -> Path:
         return self.log_dir / f"{child.name}.log"
+
+
+def _ends(process: subprocess.Popen[bytes], until: float) -> bool:
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _reason(code: int) -> str:

@@ -79,15 +79,18 @@ class Hold:
                 raise self._failure(f"did not serve within {wait_s:g} s")
             time.sleep(_POLL_S)
 
-    def release(self, wait_s: float = 0) -> None:
-        """Give the claim back; with `wait_s`, wait up to so long for the server to stop."""
+    def release(self, wait_s: float = 0) -> bool:
+        """Give the claim back; with `wait_s`, wait up to so long for the server to stop. Whether it has."""
         if self._fd is not None:
             # No LOCK_UN: it would take the lock from forked children too.
             os.close(self._fd)
             self._fd = None
         deadline = time.monotonic() + wait_s
-        while is_locked(self._cluster.guardian_lock) and time.monotonic() < deadline:
+        while running := is_locked(self._cluster.guardian_lock):
+            if time.monotonic() >= deadline:
+                break
             time.sleep(_POLL_S)
+        return not running
 
     def _take_hold(self, deadline: float) -> None:
         if self._fd is None:

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs import selectors
+from jobs import selectors, states
 from jobs.models import Job
 
 
@@ -43,6 +43,16 @@ def test_a_viewer_may_read(api, vera, bob, submit):
 def test_a_platform_admin_sees_all(api, root_admin, bob, charlie, submit):
     jobs = [submit(bob), submit(charlie)]
     assert ids(api(root_admin).get("/jobs/")) == [job.pk for job in reversed(jobs)]
+
+
+def test_wrong_choices_and_names_are_answered_with_what_there_is(api, bob):
+    fields = api(bob).get("/jobs/?status=dead&state=failed").json()["error"]["fields"]
+    assert fields["status"] == [f"Expected one of {', '.join(states.STATUSES)}."]
+    (unknown,) = fields["state"]
+    assert unknown.startswith("Unknown parameter: expected one of status, type, ")
+    assert unknown.endswith(", cursor, page_size.")
+    fields = api(bob).get("/analytics/summary?days=1").json()["error"]["fields"]
+    assert fields == {"days": ["Unknown parameter: expected none."]}
 
 
 def test_filters(api, bob, alice, submit):

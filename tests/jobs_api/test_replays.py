@@ -103,6 +103,14 @@ class TestMany:
         made = api(alice).post("/replays", {}, format="json").json()
         assert (made["filter"], made["rate_per_s"]) == ({"status": "failed"}, 10)
 
+    @pytest.mark.parametrize("body", ["", " \n"])
+    def test_no_body_replays_nothing(self, api, alice, dead, body):
+        answer = api(alice).generic("POST", "/replays", body, content_type="application/json")
+        assert answer.status_code == 400
+        expected = ["Nothing was sent. Send {} to replay every dead letter."]
+        assert answer.json()["error"]["fields"] == {"body": expected}
+        assert not Replay.objects.exists()
+
     def test_with_nothing_to_do_it_is_done(self, api, alice):
         made = api(alice).post("/replays", {}, format="json").json()
         assert (made["status"], made["replayed"]) == ("done", 0)

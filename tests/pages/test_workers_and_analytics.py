@@ -12,6 +12,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.utils import timezone
 
+from analytics import page_selectors
 from analytics.models import QueueSample
 from jobs import claims, selectors
 from jobs.models import Job, SchedulerLeader, Worker
@@ -97,6 +98,20 @@ def test_charts_have_data_words_and_tables(browse: Browse, bob: User, submit: Su
     assert "1 done, 0 failed, 0 cancelled, 0 retried." in page
     assert page.count("<summary>As a table</summary>") == 4
     assert "</script><b>" not in page
+
+
+def test_the_depth_table_has_the_most_of_each_row(bob: User) -> None:
+    """A burst between two rows' times is what people look for."""
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for seconds, queued in ((60 * 23, 430), (60 * 23 - 4, 12), (60 * 22, 0)):
+        taken_at = now - timedelta(seconds=seconds)
+        QueueSample.objects.create(
+            org_id=bob.org_id, taken_at=taken_at, queued=queued, running=2, scheduled=0
+        )
+    shown = page_selectors.queue_depth(bob, now=now - timedelta(microseconds=1))
+    assert shown.columns[1] == "Queued, at most"
+    assert len(shown.rows) == 12
+    assert [row for row in shown.rows if row[1]] == [[f"{now - timedelta(minutes=25):%H:%M}", 430, 2, 0]]
 
 
 @pytest.mark.parametrize("name", CHARTS)

@@ -26,8 +26,8 @@ def test_a_second_process_shares_the_server_which_outlives_the_first(
     second = start_user()
     assert said(second) == first.dsn
 
-    first.release()
-    first.release(wait_s=0.5)
+    assert not first.release()
+    assert not first.release(wait_s=0.5)
 
     assert ask(data_dir, STARTED) == started
     second.communicate()
@@ -56,7 +56,7 @@ def test_durable_data_survives_a_stop(data_dir: Path) -> None:
     with postgres.ensure_running(data_dir) as hold:
         keep_row(data_dir)
         assert ask(data_dir, "SHOW fsync") == "on"
-        hold.release(wait_s=10)
+        assert hold.release(wait_s=10)
     assert is_stopped(data_dir)
     assert not answers(data_dir)
 

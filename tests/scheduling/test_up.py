@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from smartqueue import postgres
-from tests.e2e.conftest import Running, start_platform, stop_platform
+from tests.e2e.conftest import ROOT, Running, start_platform, stop_platform
 from tests.processes import alive
 from tests.waiting import wait_until
 
@@ -66,9 +67,38 @@ def test_first_run_second_run_and_a_taken_port(folder: Path) -> None:
         assert again.logins == running.logins
         token = token_of(again)
         assert jobs_of(again, token).keys() == first.keys()
+        nightly = [run_nightly(again, folder, key, command) for key, command in NIGHTLY]
+        assert nightly == [0, 0, 1], again.output.read_text()
+        made = [job for name, job in jobs_of(again, token).items() if name not in first]
+        assert sorted(job["status"] for job in made) == ["done", "failed"]
         assert "jobs from before are there" in again.output.read_text()
+        with postgres.ensure_running(folder) as hold:
+            assert stop_platform(again.process) == 0
+            assert "It goes on until that process ends" in again.output.read_text()
+            assert postgres.is_running(folder)
+            assert hold.release(wait_s=30)
     finally:
         assert stop_platform(again.process) == 0
+
+
+NIGHTLY = (("night", "exit 0"), ("night", "exit 0"), ("other", "exit 1"))
+
+
+def run_nightly(running: Running, folder: Path, key: str, command: str) -> int:
+    """The exit code of the script in docs/api.md; a key submits one job a day."""
+    script = (ROOT / "docs" / "api.md").read_text().partition("```sh\n")[2].partition("```")[0]
+    job = {"name": key, "type": "shell", "payload": {"command": command}, "max_retries": 0}
+    login = {"username": "demo-user", "password": running.logins["demo-user"]}
+    (folder / "nightly.json").write_text(json.dumps(job))
+    (folder / "login.json").write_text(json.dumps(login))
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script.replace("nightly-$", f"{key}-$")],
+        cwd=folder,
+        env={**os.environ, "SMARTQUEUE_URL": running.url},
+        timeout=90,
+        check=False,
+    )
+    return ran.returncode
 
 
 def check_first_jobs(running: Running) -> dict[str, dict[str, Any]]:

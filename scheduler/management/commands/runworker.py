@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 from typing import Any
 
@@ -12,6 +13,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs.payloads import JOB_TYPES
+from jobs.submission import QUEUE_NAME, SENTENCES
+
+LONGEST_GRACE_S = 3600.0  # as SMARTQUEUE_WORKER_GRACE_S
 
 
 class Command(BaseCommand):
@@ -26,7 +30,7 @@ class Command(BaseCommand):
             "--concurrency", type=_positive, default=settings.WORKER_CONCURRENCY, help="jobs at once"
         )
         parser.add_argument(
-            "--grace", type=float, default=settings.WORKER_GRACE_S, help="seconds jobs may go on at a stop"
+            "--grace", type=_seconds, default=settings.WORKER_GRACE_S, help="seconds jobs may go on at a stop"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -37,9 +41,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"--types: unknown {', '.join(unknown)}; expected some of {', '.join(JOB_TYPES)}."
             )
-        queues = options["queues"]
-        if queues is not None:
-            queues = _named("--queues", queues, "names of queues, as in default,reports")
+        queues = None if options["queues"] is None else _queues(options["queues"])
         metrics.serve()
         uvloop.run(_work(types, queues, options["concurrency"], options["grace"]))
 
@@ -53,11 +55,22 @@ async def _work(types: list[str], queues: list[str] | None, concurrency: int, gr
     await worker.run()
 
 
+def _queues(text: str) -> list[str]:
+    expected = "names of queues, as in default,reports"
+    names = _named("--queues", text, expected)
+    if wrong := [name for name in names if not re.fullmatch(QUEUE_NAME, name)]:
+        rule = SENTENCES["string_pattern_mismatch"]
+        raise CommandError(
+            f"--queues: {', '.join(map(repr, wrong))} cannot be used; expected {expected}. {rule}"
+        )
+    return names
+
+
 def _named(option: str, text: str, expected: str) -> list[str]:
     """The names in a comma-separated list, each once."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise CommandError(f"{option}: expected {expected}.")
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    if "" in names:
+        raise CommandError(f"{option}: expected {expected}; a name is empty in {text!r}.")
     return names
 
 
@@ -65,3 +78,15 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= LONGEST_GRACE_S:
+        raise argparse.ArgumentTypeError(
+            f"expected a number of seconds from 0 to {LONGEST_GRACE_S:g}, got {text!r}"
+        )
+    return value
