@@ -131,6 +131,7 @@ class Processes:
             **os.environ,
             starts.VARIABLE: str(self.starts),
             "PYTHONPATH": str(ROOT),
+            "SMARTQUEUE_LEARNING": "false",  # a process at low priority, but not what is measured
             **environment,
         }
         with self._output.open("ab") as output:

@@ -18,6 +18,7 @@ class Claimed(NamedTuple):
 
     id: int
     org_id: int
+    user_id: int | None
     name: str
     type: str
     queue: str

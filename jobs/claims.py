@@ -23,7 +23,7 @@ __all__ = ["Claimed", "Ending", "Finish", "Heads", "Held", "Moved", "Renewed"]
 
 # Flows that one claim takes from at most: bounds what it reads. The others' heads come first next time.
 MOST_FLOWS = 16
-PAYLOAD, RETRY_POLICY = 5, 13  # among the fields of Claimed
+PAYLOAD, RETRY_POLICY = (Claimed._fields.index(name) for name in ("payload", "retry_policy"))
 
 # `known` says from where on each flow may have live jobs: as remembered, lowered by what was queued since (of
 # numbers that this server has given out: a restored dump brings those of another). `alive` finds the first
@@ -93,7 +93,7 @@ WITH known AS MATERIALIZED (
         started_at = coalesce(%(now)s::timestamptz, now()),
         lease_expires_at = coalesce(%(now)s::timestamptz, now()) + make_interval(secs => %(lease_s)s)
     WHERE id = ANY(ARRAY(SELECT id FROM picked))
-    RETURNING id, org_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
+    RETURNING id, org_id, user_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
         soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, rank,
         (greatest(extract(epoch FROM started_at - queued_at), 0) * 1000)::float8 AS wait_ms
 ), noted AS (
@@ -107,12 +107,12 @@ WITH known AS MATERIALIZED (
             OR (SELECT sum(jobs) FROM share) > (SELECT count(*) FROM picked) AS more
     FROM alive
 )
-SELECT rank, id, org_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
+SELECT rank, id, org_id, user_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
     soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, wait_ms,
     NULL::bigint[] AS flows, NULL::float8[] AS floors, NULL AS more, NULL AS snapshot
 FROM claimed
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     coalesce(flows, '{}'), coalesce(floors, '{}'), coalesce(more, false), pg_current_snapshot()::text
 FROM heads
 ORDER BY rank, id
@@ -190,14 +190,16 @@ WITH ended AS MATERIALIZED (
     WHERE j.id = e.id AND j.attempt = e.attempt
         AND j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
     RETURNING j.id, j.org_id, j.status, j.type, j.name, j.lane, j.attempt, j.predicted_runtime_ms,
-        j.started_at, j.queued_at, e.ending, e.runtime_ms, e.error, e.delay_s
+        j.predicted_low_ms, j.predicted_high_ms, j.started_at, j.queued_at, e.ending, e.runtime_ms, e.error,
+        e.delay_s
 ), logged AS (
     INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
-        predicted_runtime_ms, worker_id, error_msg, job_type, job_name, lane, logged_at)
+        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id, error_msg, job_type, job_name, lane,
+        logged_at)
     SELECT org_id, id, attempt, CASE WHEN ending IN ('released', 'snoozed') THEN 'cancelled' ELSE ending END,
         status <> 'scheduled', runtime_ms,
         coalesce(greatest(extract(epoch FROM started_at - queued_at), 0) * 1000, 0),
-        predicted_runtime_ms, %(worker)s, error, type, name, lane, now()
+        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, %(worker)s, error, type, name, lane, now()
     FROM moved WHERE status <> 'queued' AND NOT (ending = 'snoozed' AND status = 'scheduled')
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)

@@ -11,6 +11,7 @@ import logging
 import threading
 
 import psycopg_pool
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
@@ -52,3 +53,21 @@ def _look_through(pool: psycopg_pool.ConnectionPool) -> None:
         logger.warning("action=pool_check_failed", exc_info=True)
     finally:
         _looking.release()
+
+
+def use_own_session(options: str = "") -> None:
+    """From here on this thread's connection is none of the pool's; `options` are PostgreSQL's, for its session."""
+    kept = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
+    if options:
+        kept["options"] = f"{kept.get('options', '')} {options}".strip()
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": kept}
+
+
+def has_own_session() -> bool:
+    """Whether `use_own_session` was called in this thread, so that a session's own state can be relied on."""
+    return "pool" not in connection.settings_dict["OPTIONS"]
+
+
+def sessions_are_ours() -> bool:
+    """A pooler hands sessions from one client to another, and would hand their settings on with them."""
+    return bool(settings.DATABASE_DIRECT_DSN == settings.DATABASE_DSN)

@@ -74,34 +74,41 @@ class Stored:
 
 
 def drafts_of(asked: Sequence[Asked]) -> list[Draft]:
-    """With advice: jobs of one type, name and lane get the same, so it is asked for once."""
-    requests = [
-        PredictionRequest(one.org.pk, one.wanted.type, one.wanted.name, one.wanted.lane) for one in asked
-    ]
-    different = list(dict.fromkeys(requests))
-    advice = dict(zip(different, predict(different), strict=True))
-    patience = settings.PATIENCE
-    head_starts = {
-        request: ordering.rank(
-            due_at_s=0.0, predicted_ms=found.runtime_ms, lane=request.lane, patience=patience
-        )
-        for request, found in advice.items()
-    }
+    """With advice, which is asked for once for all of them."""
+    advice = predict([_request(one) for one in asked])
     max_retries, timeout_s = int(settings.JOB_MAX_RETRIES), float(settings.JOB_TIMEOUT_S)
     return [
         Draft(
-            org_id=request.org_id,
+            org_id=one.org.pk,
             user_id=one.user.pk if one.user else None,
             wanted=one.wanted,
-            advice=advice[request],
-            head_start=head_starts[request],
+            advice=found,
+            head_start=ordering.rank(
+                due_at_s=0.0,
+                predicted_ms=found.runtime_ms,
+                lane=one.wanted.lane,
+                patience=settings.PATIENCE,
+            ),
             max_retries=max_retries if one.wanted.max_retries is None else one.wanted.max_retries,
             timeout_s=one.wanted.timeout_s or timeout_s,
             replay_of=one.replay_of,
             request_hash=one.wanted.fingerprint() if one.wanted.idempotency_key else "",
         )
-        for one, request in zip(asked, requests, strict=True)
+        for one, found in zip(asked, advice, strict=True)
     ]
+
+
+def _request(asked: Asked) -> PredictionRequest:
+    wanted = asked.wanted
+    return PredictionRequest(
+        org_id=asked.org.pk,
+        type=wanted.type,
+        name=wanted.name,
+        lane=wanted.lane,
+        user_id=asked.user.pk if asked.user else None,
+        timeout_s=wanted.timeout_s,
+        payload=wanted.payload,
+    )
 
 
 def as_row(draft: Draft, flows: dict[FlowKey, int]) -> dict[str, Any]:
@@ -119,6 +126,8 @@ def as_row(draft: Draft, flows: dict[FlowKey, int]) -> dict[str, Any]:
         "priority": advice.priority,
         "head_start": draft.head_start,
         "predicted": advice.runtime_ms,
+        "low": advice.low_ms,
+        "high": advice.high_ms,
         "source": advice.source,
         "model": advice.model_version,
         "run_at": None if wanted.run_at is None else wanted.run_at.isoformat(),
@@ -156,6 +165,8 @@ def as_job(org: Organization, user: User | None, draft: Draft, stored: Stored) -
         priority=draft.advice.priority,
         rank=due.timestamp() + draft.head_start,
         predicted_runtime_ms=draft.advice.runtime_ms,
+        predicted_low_ms=draft.advice.low_ms,
+        predicted_high_ms=draft.advice.high_ms,
         prediction_source=draft.advice.source,
         model_version=draft.advice.model_version,
         created_at=at,

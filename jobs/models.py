@@ -73,6 +73,8 @@ class Job(OrgModel):
     priority = models.FloatField(default=ordering.NEUTRAL_PRIORITY)
     rank = models.FloatField()
     predicted_runtime_ms = models.FloatField(null=True)
+    predicted_low_ms = models.FloatField(null=True)  # with predicted_high_ms the 80 % interval
+    predicted_high_ms = models.FloatField(null=True)
     prediction_source = models.CharField(max_length=20, default="fallback")
     model_version = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -203,6 +205,8 @@ class ExecutionLog(WrittenByQueue):
     runtime_ms = models.FloatField()
     wait_ms = models.FloatField()
     predicted_runtime_ms = models.FloatField(null=True)
+    predicted_low_ms = models.FloatField(null=True)  # with predicted_high_ms the 80 % interval
+    predicted_high_ms = models.FloatField(null=True)
     worker_id = models.CharField(max_length=64)
     error_msg = models.TextField(default="")
     job_type = models.CharField(max_length=20)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from jobs import ordering
 
@@ -18,22 +19,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """What is known of a job when it is submitted."""
+    """What is known of a job when it is submitted. `timeout_s` is None where the submitter named none."""
 
     org_id: int
     type: str
     name: str
     lane: str = ordering.NORMAL
+    user_id: int | None = None
+    timeout_s: float | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted runtime in milliseconds (None: unknown), the score made from it, and where it came from."""
+    """Predicted runtime in milliseconds (None: unknown), the score made from it, and where it came from.
+
+    `low_ms` to `high_ms` holds the runtime with a probability of 80 %; None where that is not known.
+    """
 
     runtime_ms: float | None
     priority: float
     source: str
     model_version: int | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
 
 
 Predictor = Callable[[Sequence[PredictionRequest]], list[Prediction]]
@@ -58,7 +67,7 @@ def predict(requests: Sequence[PredictionRequest]) -> list[Prediction]:
         predictions = _predictor(requests)
         if len(predictions) != len(requests):
             raise ValueError(f"{len(predictions)} predictions for {len(requests)} requests")
-        return [prediction if _usable(prediction) else NEUTRAL for prediction in predictions]
+        return [prediction if usable(prediction) else NEUTRAL for prediction in predictions]
     except Exception as error:
         _log_once(repr(error))
         return [NEUTRAL] * len(requests)
@@ -72,6 +81,9 @@ def _log_once(failure: str) -> None:
     _last_failure = failure
 
 
-def _usable(prediction: Prediction) -> bool:
-    runtime = prediction.runtime_ms
-    return 0 <= prediction.priority <= 1 and (runtime is None or (math.isfinite(runtime) and runtime >= 0))
+def usable(prediction: Prediction) -> bool:
+    """Whether its numbers can be stored and ordered by; NaN compares false with everything, so it cannot."""
+    times = (prediction.runtime_ms, prediction.low_ms, prediction.high_ms)
+    return 0 <= prediction.priority <= 1 and all(
+        time is None or (math.isfinite(time) and time >= 0) for time in times
+    )

@@ -36,7 +36,7 @@ SELECT id, org_id, status FROM moved
 # a crash loop. Reads the partial index job_leases.
 RECLAIM = """
 WITH lost AS MATERIALIZED (
-    SELECT id, org_id, type, name, lane, attempt, predicted_runtime_ms, worker_id,
+    SELECT id, org_id, type, name, lane, attempt, predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id,
         extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - started_at) * 1000 AS runtime_ms,
         greatest(extract(epoch FROM started_at - queued_at), 0) * 1000 AS wait_ms,
         CASE
@@ -65,9 +65,11 @@ WITH lost AS MATERIALIZED (
     RETURNING j.id, j.org_id, j.status
 ), logged AS (
     INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
-        predicted_runtime_ms, worker_id, error_msg, job_type, job_name, lane, logged_at)
+        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id, error_msg, job_type, job_name, lane,
+        logged_at)
     SELECT org_id, id, attempt, 'lost', next_status <> 'queued', greatest(runtime_ms, 0), coalesce(wait_ms, 0),
-        predicted_runtime_ms, worker_id, error, type, name, lane, coalesce(%(now)s::timestamptz, now())
+        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id, error, type, name, lane,
+        coalesce(%(now)s::timestamptz, now())
     FROM lost
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)

@@ -6,7 +6,7 @@ What a job may be submitted with is checked by `jobs.submission` alone; `jobs.op
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -47,6 +47,8 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "status",
             "priority",
             "predicted_runtime_ms",
+            "predicted_low_ms",
+            "predicted_high_ms",
             "prediction_source",
             "model_version",
             "user_id",
@@ -71,6 +73,15 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "idempotency_key",
         ]
         read_only_fields = fields
+        extra_kwargs: ClassVar = {
+            "prediction_source": {
+                "help_text": "cold_start: no runs to go by; base: a robust median of earlier runs; lstm: the same, "
+                "corrected by the network; fallback: the predictor failed or was late."
+            },
+            "concurrency_key": {
+                "help_text": "Kept with the job; limits on it come later: none is enforced yet."
+            },
+        }
 
 
 @functools.cache
@@ -130,6 +141,8 @@ class ExecutionSerializer(serializers.ModelSerializer[ExecutionLog]):
             "runtime_ms",
             "wait_ms",
             "predicted_runtime_ms",
+            "predicted_low_ms",
+            "predicted_high_ms",
             "worker_id",
             "error_msg",
             "logged_at",

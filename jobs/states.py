@@ -20,7 +20,7 @@ MEANING: dict[str, str] = {
     QUEUED: "ready, waiting for a worker",
     RUNNING: "claimed by a worker that holds the lease",
     DONE: "finished with a result",
-    FAILED: "dead letter: the last attempt failed",
+    FAILED: "dead letter: the last attempt failed, or was lost with its worker",
     CANCELLED: "stopped on request",
 }
 
@@ -30,8 +30,8 @@ EDGES: dict[tuple[str, str], str] = {
     (QUEUED, RUNNING): "claimed",
     (RUNNING, DONE): "finished",
     (RUNNING, SCHEDULED): "attempt failed, retry later",
-    (RUNNING, QUEUED): "handed back, or worker lost",
-    (RUNNING, FAILED): "last attempt failed",
+    (RUNNING, QUEUED): "handed back, or lost with its worker, retry now",
+    (RUNNING, FAILED): "last attempt failed or lost",
     (RUNNING, CANCELLED): "stopped on request",
     (SCHEDULED, CANCELLED): "cancelled",
     (BLOCKED, CANCELLED): "cancelled",

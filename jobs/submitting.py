@@ -39,7 +39,8 @@ WITH flow AS MATERIALIZED (
         greatest(coalesce(job.run_at, clock.at + make_interval(secs => job.delay)), clock.at) AS due, job.*
     FROM flow, clock, json_to_recordset(%(jobs)s::json) AS job(
         org bigint, author bigint, flow int, name text, type text, queue text, payload jsonb, lane text,
-        priority float8, head_start float8, predicted float8, source text, model bigint,
+        priority float8, head_start float8, predicted float8, low float8, high float8, source text,
+        model bigint,
         run_at timestamptz, delay float8, max_retries int, timeout_s float8, soft_timeout_s float8,
         memory_mb int, cpu_s float8, retry jsonb, shares text, tags text[], key text, hash text,
         replay_of bigint
@@ -48,14 +49,15 @@ WITH flow AS MATERIALIZED (
 ), stored AS (
     INSERT INTO jobs_job (
         id, org_id, user_id, flow_id, queue, name, type, payload, lane, status, priority, rank,
-        predicted_runtime_ms, prediction_source, model_version, created_at, run_at, queued_at, attempt,
-        retry_count, max_retries, timeout_s, soft_timeout_s, memory_mb, cpu_s, retry_policy, concurrency_key,
-        tags, cancel_requested, error_msg, idempotency_key, request_hash, replay_of_id
+        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, prediction_source, model_version,
+        created_at, run_at, queued_at, attempt, retry_count, max_retries, timeout_s, soft_timeout_s,
+        memory_mb, cpu_s, retry_policy, concurrency_key, tags, cancel_requested, error_msg,
+        idempotency_key, request_hash, replay_of_id
     )
     SELECT id, org, author, flow_id, queue, name, type, payload, lane,
         CASE WHEN due <= at THEN 'queued' ELSE 'scheduled' END, priority,
         extract(epoch FROM due)::float8 + head_start,
-        predicted, source, model, at, due, CASE WHEN due <= at THEN at END, 0,
+        predicted, low, high, source, model, at, due, CASE WHEN due <= at THEN at END, 0,
         0, max_retries, timeout_s, soft_timeout_s, memory_mb, cpu_s, retry, shares,
         coalesce(tags, '{}'), false, '', key, coalesce(hash, ''), replay_of
     FROM given /* in order */

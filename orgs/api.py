@@ -169,9 +169,9 @@ class MemberListView(OrgAPIMixin, ListAPIView[User]):
         parameters=[AuditQuerySerializer],
         responses=answers(200, AuditEntrySerializer(many=True), 400, 401, 403),
         summary="What people did in your organisation, newest first (org admins)",
-        description="Noted are pauses, replays, cancelled jobs of others, what workers are told, invitations, and "
-        "accounts: changes of role, activity, organisation and password. Platform admins read the entries of all "
-        "organisations and of the platform.",
+        description="Noted are pauses, replays, cancelled jobs of others, what workers are told, models put in "
+        "force, invitations, and accounts: changes of role, activity, organisation and password. Platform admins "
+        "read the entries of all organisations and of the platform.",
         tags=["orgs"],
         operation_id="orgs_me_audit",
     )

@@ -2,7 +2,7 @@
 factor by which the last jobs of its organisation shift it.
 
 Pure functions; the score made of a runtime is the queue's own (jobs.ordering) and is only passed on.
-Called by predictor.history and predictor.service.
+Called by predictor.estimate, predictor.guard and predictor.service.
 """
 
 from __future__ import annotations

@@ -1,82 +1,105 @@
 """From the past of jobs to estimates of their runtimes, with a network or without.
 
-Pure: no Django, no clock. The base answers where there are runs to make it of, corrected by the network
-if there is one; where there is nothing, the cold start answers. Called by predictor.service; training
-measures the same `correct`.
+Pure: no Django, no clock. The base answers where there are runs to make it of, corrected by the network as
+far as it has earned it; where there is nothing, the cold start answers. Called by predictor.service.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from predictor import coldstart
-from predictor.blas import one_thread
-from predictor.features import Sequences, example
-from predictor.history import Ask, Base, Past, robust_base
-from predictor.lstm import Array, Network, at_last_step
+from predictor.features import examples
+from predictor.history import Ask, Base, Past, hashed, log_timeout_ms, robust_base
+from predictor.model import Model
+from predictor.shadow import Shadow
+from predictor.train import outputs_of
 
 COLD_START, BASE, LSTM = "cold_start", "base", "lstm"
 SHORTEST_MS = 1.0
 LONGEST_MS = 7 * 86_400_000.0
+_LONGEST_LOG_MS = math.log(LONGEST_MS)
 LARGEST_CORRECTION = 10.0  # in log: a factor of 22,000, more than a network that works puts out
-_BATCH = 128
+WITHOUT_NETWORK = (-0.7, 0.0, 0.7)  # around the base: a factor of two either way
+
+_TYPE_OF = {hashed(name): name for name in coldstart.JOB_TYPES}
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a trained version knows: the network, and the log of the runtime of each type over all organisations.
+    Without a network and levels it is the cold start."""
+
+    network: Model | None = None
+    levels: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A job that is asked about, what is known of it, and how far the network is believed there."""
+
+    ask: Ask
+    past: Past
+    shadow: Shadow = field(default_factory=Shadow)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A runtime in milliseconds and what it rests on."""
+    """A runtime in milliseconds, what it rests on, and the interval that holds it with 80 % probability.
+    `absurd`: the network put out what cannot be, and was left aside."""
 
     runtime_ms: float
     source: str
+    low_ms: float | None = None
+    high_ms: float | None = None
+    absurd: bool = False
 
 
-def estimate(network: Network | None, asked: Sequence[tuple[Ask, Past]]) -> list[Estimate | None]:
-    """One estimate per ask, in order, held within 1 ms to 7 days; None where the network is absurd."""
-    found = [(ask, past, robust_base(ask, past)) for ask, past in asked]
-    based = [(ask, past, base) for ask, past, base in found if base]
-    corrections = iter(_corrections(network, based))
-    source = BASE if network is None else LSTM
+def estimate(knowledge: Knowledge, questions: Sequence[Question]) -> list[Estimate]:
+    """One estimate per question, in order, held within 1 ms to 7 days and never above the job's time limit."""
+    bases = [robust_base(one.ask, one.past, knowledge.levels) for one in questions]
+    read = _read(knowledge.network, questions, bases)
     return [
-        _corrected(base, next(corrections), source) if base else cold_start(ask, past)
-        for ask, past, base in found
+        _corrected(one, base, read.get(place)) if base else cold_start(one.ask, one.past)
+        for place, (one, base) in enumerate(zip(questions, bases, strict=True))
     ]
 
 
 def cold_start(ask: Ask, past: Past) -> Estimate:
-    last_types = [run.job_type for run in list(past.of_org)[-coldstart.CONTEXT_JOBS :]]
-    return Estimate(coldstart.predicted_ms(ask.job_type, last_types), COLD_START)
+    """From the last three types of the organisation, as far as they are known."""
+    of_org = past.windows[-1]
+    types = [_TYPE_OF.get(run.type_hash, "") for run in of_org.runs] if of_org else []
+    limit_ms = ask.timeout_s * 1000 or math.inf
+    return Estimate(min(coldstart.predicted_ms(ask.job_type, types), limit_ms), COLD_START)
 
 
-def correct(network: Network, sequences: Sequences) -> Array:
-    """What the network adds to the log base of each example: (N, outputs)."""
-    parts = [np.zeros((0, network.shape.outputs), network.dtype)]
-    with one_thread():
-        for start in range(0, len(sequences), _BATCH):
-            x, lengths = sequences.batch(np.arange(start, min(start + _BATCH, len(sequences))))
-            parts.append(at_last_step(network.forward(x, lengths)[0], lengths))
-    return np.concatenate(parts)
+def _read(
+    network: Model | None, questions: Sequence[Question], bases: Sequence[Base | None]
+) -> dict[int, tuple[float, float, float]]:
+    """What the network puts out for each question that has a base, by place."""
+    if network is None:
+        return {}
+    based = [(place, base) for place, base in enumerate(bases) if base]
+    read = examples([(questions[place].ask, questions[place].past, base) for place, base in based])
+    outputs = outputs_of(network, read).tolist()
+    return {place: (row[0], row[1], row[2]) for (place, _), row in zip(based, outputs, strict=True)}
 
 
-def median(outputs: Array) -> Array:
-    """The output that stands for the median (N,) of outputs (N, Q) in rising order of quantile."""
-    middle: Array = outputs[:, outputs.shape[1] // 2]
-    return middle
+def _corrected(one: Question, base: Base, outputs: tuple[float, float, float] | None) -> Estimate:
+    absurd = outputs is not None and not sane(outputs)
+    used = WITHOUT_NETWORK if outputs is None or absurd else outputs
+    served = one.shadow.serve(base.log_ms, used, log_timeout_ms(one.ask) or math.inf)
+    source = LSTM if used is outputs and one.shadow.share else BASE
+    return Estimate(in_ms(served.median), source, in_ms(served.low), in_ms(served.high), absurd)
 
 
-def _corrections(network: Network | None, based: Sequence[tuple[Ask, Past, Base]]) -> list[float]:
-    if network is None or not based:
-        return [0.0] * len(based)
-    sequences = Sequences([example(ask, past, base) for ask, past, base in based])
-    return [float(value) for value in median(correct(network, sequences))]
+def sane(outputs: tuple[float, float, float]) -> bool:
+    """Written so that NaN, which compares false with everything, is none either."""
+    return all(abs(value) <= LARGEST_CORRECTION for value in outputs)
 
 
-def _corrected(base: Base, correction: float, source: str) -> Estimate | None:
-    # Written so that NaN, which compares false with everything, is refused too.
-    if not (math.isfinite(base.log_ms) and abs(correction) <= LARGEST_CORRECTION):
-        return None
-    log_ms = min(max(base.log_ms + correction, math.log(SHORTEST_MS)), math.log(LONGEST_MS))
-    return Estimate(math.exp(log_ms), source)
+def in_ms(log_ms: float) -> float:
+    """Milliseconds, held within what a job may take."""
+    return max(math.exp(min(log_ms, _LONGEST_LOG_MS)), SHORTEST_MS)

@@ -1,4 +1,4 @@
-"""What may go wrong in the predictor. None of these reaches a submitter: jobs.prediction falls back."""
+"""What may go wrong in the predictor. None of these reaches a submitter: predictor.guard falls back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ class NoActiveModel(PredictorError):
 
 class UnusableModel(PredictorError):
     """The stored model cannot be used."""
+
+
+class BadPrediction(PredictorError):
+    """The predictor answered what cannot be a prediction."""
+
+
+class BreakerOpen(PredictorError):
+    """The predictor failed again and again and is not asked for a while."""
+
+
+class AccuracyTooSlow(PredictorError):
+    """The attempts could not be measured in time; ask for fewer days or try again later."""
+
+    code = "took_too_long"
 
 
 class FailedTraining(PredictorError):

@@ -1,159 +1,254 @@
-"""What the network reads: one row of numbers per run that is known of, then one for the job asked for.
+"""What the network reads of a job: a row of numbers about the ask, hashed words, and a row per earlier run.
 
-Pure NumPy. The rows are the last runs of the key and of its organisation in order of time. A run is
-described relative to the ask: how its runtime stands to the base, how long ago it ended, what they share.
-Names enter as a hashed bucket only, the same in every process. SCHEMA goes with the weights.
+Pure NumPy. Runtimes stand as their distance to the base in natural logs, so that jobs of 50 ms and of an
+hour look alike; times as logs of seconds. SCHEMA goes with the weights: a model that was trained on
+other features is refused.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from predictor.coldstart import JOB_TYPES, NEUTRAL_RUNTIME_MS
-from predictor.history import Ask, Base, Key, Past, Run
+from predictor.history import CIRCLES, OF_ONE_TYPE, Ask, Base, Past, Seen, Window, hashed, log_timeout_ms
 from predictor.lstm import Array, Indices
+from predictor.traits import BUCKETS, SLOTS, WORDS, bucket
 
-OUTCOMES = ("done", "failed", "timeout", "cancelled", "crashed", "lost")
+STEPS = 12  # of a sequence: earlier runs, and the ask itself as the last
+_SHARES = (("own", 6), ("user", 8), ("name", 9), ("org", STEPS - 1))  # in whose windows runs are looked for
+KINDS = ("org", "user", "type", "name")  # what has a row of its own in the table of embeddings
+
 LANES = ("high", "normal", "low")
-BUCKETS = 16
-STEPS = 16  # rows of a sequence, the ask included
-KEY_STEPS = 10  # most rows that runs of the key may take; the organisation's fill the rest
-
-# Shared by runs and asks, then of a run only, then of an ask only.
-_CALENDAR = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
-_CATEGORIES = (
-    *(f"type:{name}" for name in JOB_TYPES),
-    *(f"lane:{name}" for name in LANES),
-    *(f"bucket:{number}" for number in range(BUCKETS)),
+_OF_CIRCLE = ("known", "mean", "last", "second", "third", "median", "spread", "log_count", "log_age", "done")
+ASK_FEATURES = (
+    *(f"{circle}:{name}" for circle in CIRCLES for name in _OF_CIRCLE),
+    *(f"base_of:{circle}" for circle in CIRCLES[:OF_ONE_TYPE]),
+    *(
+        f"open:{circle}:{name}"
+        for circle in ("own", "user", "org")
+        for name in ("log_count", "first", "last")
+    ),
+    *("base", "has_timeout", "timeout", "attempt", "volume", "size"),
+    *("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"),
+    *(f"lane:{lane}" for lane in LANES),
+    *(f"number:{slot}" for slot in range(SLOTS)),
 )
-_OF_RUN = (*(f"outcome:{name}" for name in OUTCOMES), "same_key", "same_type", "residual", "log_age")
-_OF_ASK = ("is_ask", "base_level", "base_spread", "base_log_runs", "base_of_key")
-FEATURES = (*_CALENDAR, *_CATEGORIES, *_OF_RUN, *_OF_ASK)
-_AT = {name: column for column, name in enumerate(FEATURES)}
-
-SCHEMA: Mapping[str, Any] = {"version": 1, "steps": STEPS, "features": list(FEATURES)}
+RUN_FEATURES = (
+    *("residual", "log_age", "log_gap", "log_asked_age", "done", "censored"),
+    *("same_own", "same_name", "same_user", "same_type", "same_payload", "timeout", "headroom", "volume"),
+)
+_SAME_PAYLOAD, _VOLUME = RUN_FEATURES.index("same_payload"), RUN_FEATURES.index("volume")
+SCHEMA: Mapping[str, Any] = {
+    "version": 2,
+    "steps": STEPS,
+    "buckets": BUCKETS,
+    "words": WORDS,
+    "ask": list(ASK_FEATURES),
+    "run": list(RUN_FEATURES),
+}
 
 _DAY_S, _WEEK_S = 86_400, 604_800
-_RESIDUAL_LIMIT = 6.0  # natural log: beyond a factor of 400 more says nothing
-_LOG_UNIT = 4.0  # brings the wide logarithms to about -1 to 3
-_LOG_NEUTRAL = math.log(NEUTRAL_RUNTIME_MS)
+_LIMIT = 6.0  # natural log: beyond a factor of 400 more says nothing
+_MIDDLE, _WIDTH = 8.0, 3.0  # of the logs of milliseconds that occur: brings them to about -2 to 4
+_LONG = 6.0  # of the logs of seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A job asked for, the base for it and the runs that the network reads, oldest first."""
+    """One ask as the network reads it. `log_base` and `log_cap` (infinite: none) are logs of milliseconds."""
 
-    ask: Ask
-    base: Base
-    runs: tuple[Run, ...]
+    ask: Array  # (len(ASK_FEATURES),)
+    words: Indices  # (len(KINDS) + WORDS,), -1 where there is none
+    runs: Array  # (up to STEPS - 1, len(RUN_FEATURES)), oldest first
+    log_base: float
+    log_cap: float
 
 
 def example(ask: Ask, past: Past, base: Base) -> Example:
-    """Choose the runs to read: the last of the key, filled up with the last others of the organisation."""
-    of_key = list(past.of_key)[-KEY_STEPS:]
-    strangers = (run for run in reversed(past.of_org) if run.key != ask.key)
-    others = islice(strangers, STEPS - 1 - len(of_key))
-    return Example(ask, base, tuple(sorted(chain(of_key, others), key=lambda run: run.ended_at)))
+    return _example(ask, _read(ask, past, base))
 
 
-def name_bucket(job_type: str, job_name: str) -> int:
-    return zlib.crc32(f"{job_type}\0{job_name}".encode()) % BUCKETS
+def examples(asked: Sequence[tuple[Ask, Past, Base]]) -> list[Example]:
+    """One for each, in order. Jobs of one name that are submitted together have the same past, and differ in
+    their payloads only: it is read once."""
+    read: dict[Any, _OfPast] = {}
+    made = []
+    for ask, past, base in asked:
+        key = (ask.circles, ask.timeout_s, ask.at)
+        if key not in read:
+            read[key] = _read(ask, past, base)
+        made.append(_example(ask, read[key]))
+    return made
 
 
-class Sequences:
-    """Examples in columns, from which batches of sequences are cut without a loop over rows."""
+@dataclass(frozen=True, slots=True)
+class _OfPast:
+    """What is read of the past, whatever the payload is."""
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.lengths: Indices = np.array([len(entry.runs) + 1 for entry in examples], np.intp)
-        runs = list({id(run): run for entry in examples for run in entry.runs}.values())
-        self._index = _places(examples, runs)
-        numbers: dict[Key, int] = {}
-        self._runs = _Columns(runs, [run.ended_at for run in runs], numbers)
-        asks = [entry.ask for entry in examples]
-        self._asks = _Columns(asks, [ask.at for ask in asks], numbers)
-        self._runs.one_hot("outcome", OUTCOMES, [run.outcome for run in runs])
-        self._asks.describe_bases([entry.base for entry in examples])
-        self._log_ms = np.array([run.log_ms for run in runs])
-        self._base = np.array([entry.base.log_ms for entry in examples])
+    base: Base
+    kinds: list[int]  # buckets
+    numbers: list[float]
+    runs: Array  # (up to STEPS - 1, len(RUN_FEATURES)), without what depends on the payload
+    digests: Array
+    volumes: Array
+
+
+def _read(ask: Ask, past: Past, base: Base) -> _OfPast:
+    runs = _runs_to_read(past)
+    return _OfPast(
+        base,
+        _kinds(ask),
+        [*_circles(ask, past, base), *_open(ask, past)],
+        np.array(list(_steps(runs, ask, base)), np.float32).reshape(len(runs), len(RUN_FEATURES)),
+        np.array([run.digest for run in runs]),
+        np.array([run.volume for run in runs], np.float32),
+    )
+
+
+def _example(ask: Ask, of_past: _OfPast) -> Example:
+    runs = of_past.runs.copy()
+    if len(runs):
+        runs[:, _SAME_PAYLOAD] = of_past.digests == ask.traits.digest
+        more = of_past.volumes - ask.traits.volume
+        runs[:, _VOLUME] = np.minimum(np.maximum(more, -_LIMIT), _LIMIT)
+    return Example(
+        ask=np.array(of_past.numbers + _ask(ask, of_past.base), np.float32),
+        words=_words(ask, of_past.kinds),
+        runs=runs,
+        log_base=of_past.base.log_ms,
+        log_cap=log_timeout_ms(ask) or math.inf,
+    )
+
+
+def _runs_to_read(past: Past) -> list[Seen]:
+    """The last runs, oldest first: each circle may fill the sequence up to its share."""
+    windows = dict(zip(CIRCLES, past.windows, strict=True))
+    chosen: dict[Seen, None] = {}
+    for circle, share in _SHARES:
+        window = windows[circle]
+        for run in reversed(window.runs) if window else ():
+            if len(chosen) >= share:
+                break
+            chosen[run] = None
+    return sorted(chosen)
+
+
+def _circles(ask: Ask, past: Past, base: Base) -> Iterator[float]:
+    for window in past.windows:
+        yield from _circle(window, ask, base)
+    for circle in range(OF_ONE_TYPE):
+        yield float(circle == base.circle)
+
+
+def _circle(window: Window | None, ask: Ask, base: Base) -> tuple[float, ...]:
+    summary = window and window.summary()
+    if not summary:
+        return (0.0,) * len(_OF_CIRCLE)
+    levels = (summary.mean, *summary.last, summary.median)
+    return (
+        1.0,
+        *(_clip(level - base.log_ms) for level in levels),
+        summary.spread,
+        summary.log_count / 4,
+        _age(ask.at - summary.ended_at),
+        summary.done_share,
+    )
+
+
+def _ask(ask: Ask, base: Base) -> list[float]:
+    timeout, traits = log_timeout_ms(ask), ask.traits
+    day, week = (ask.at % period * (2 * math.pi / period) for period in (_DAY_S, _WEEK_S))
+    return [
+        (base.log_ms - _MIDDLE) / _WIDTH,
+        float(timeout > 0),
+        _clip(timeout - base.log_ms) if timeout else 0.0,
+        math.log(max(ask.attempt, 1)),
+        traits.volume / _LONG,
+        math.log1p(traits.size) / _LONG,
+        *(math.sin(day), math.cos(day), math.sin(week), math.cos(week)),
+        *(float(ask.lane == lane) for lane in LANES),
+        *(number / _LONG for number in traits.numbers),
+    ]
+
+
+def _open(ask: Ask, past: Past) -> Iterator[float]:
+    for group in past.open:
+        yield math.log1p(group.jobs) / 3
+        yield _age(ask.at - group.first_at) if group.jobs else 0.0
+        yield _age(ask.at - group.last_at) if group.jobs else 0.0
+
+
+def _kinds(ask: Ask) -> list[int]:
+    kinds = {
+        "org": ask.org_id,
+        "user": (ask.org_id, ask.user_id),
+        "type": (ask.org_id, ask.job_type),
+        "name": (ask.org_id, ask.job_name),
+    }
+    return [bucket(kind, kinds[kind]) for kind in KINDS]
+
+
+def _words(ask: Ask, kinds: list[int]) -> Indices:
+    words = ask.traits.words
+    return np.array([*kinds, *words, *(-1,) * (WORDS - len(words))], np.int32)
+
+
+def _steps(runs: Sequence[Seen], ask: Ask, base: Base) -> Iterator[tuple[float, ...]]:
+    type_hash, name_hash, timeout = hashed(ask.job_type), hashed(ask.job_name), log_timeout_ms(ask)
+    before = None
+    for run in runs:
+        same_type = run.type_hash == type_hash
+        same_name = same_type and run.name_hash == name_hash
+        same_user = run.user_id == ask.user_id
+        yield (
+            _clip(run.log_ms - base.log_ms),
+            _age(ask.at - run.ended_at),
+            0.0 if before is None else _age(run.ended_at - before),
+            _age(ask.at - run.asked_at),
+            run.done,
+            1.0 - run.ended,
+            float(same_name and same_user),
+            float(same_name),
+            float(same_user),
+            float(same_type),
+            0.0,  # same_payload: see _example
+            _clip(run.log_timeout_ms - timeout) if run.log_timeout_ms and timeout else 0.0,
+            _clip(run.log_timeout_ms - run.log_ms) if run.log_timeout_ms else 0.0,
+            0.0,  # volume: see _example
+        )
+        before = run.ended_at
+
+
+def _clip(value: float) -> float:
+    return -_LIMIT if value < -_LIMIT else min(value, _LIMIT)
+
+
+def _age(seconds: float) -> float:
+    return math.log1p(max(seconds, 0.0)) / _LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples side by side. A sequence has its runs first and the place of the ask right after them."""
+
+    ask: Array  # (B, len(ASK_FEATURES))
+    words: Indices  # (B, len(KINDS) + WORDS)
+    runs: Array  # (T, B, len(RUN_FEATURES))
+    lengths: Indices  # (B,), the ask included
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batch(self, rows: Indices) -> tuple[Array, Indices]:
-        """Sequences (T, B, len(FEATURES)) of the examples at `rows` (B,), and their lengths (B,)."""
-        lengths = self.lengths[rows]
-        steps = int(lengths.max())
-        x = np.zeros((steps, len(rows), len(FEATURES)), np.float32)
-        index = self._index[: steps - 1, rows]
-        step, column = np.nonzero(index >= 0)
-        run, ask = index[step, column], rows[column]
-        known = self._runs.shared[run]
-        of_key = self._runs.keys[run] == self._asks.keys[ask]
-        known[:, _AT["same_key"]] = of_key
-        known[:, _AT["same_type"]] = self._runs.types[run] == self._asks.types[ask]
-        residual = np.clip(self._log_ms[run] - self._base[ask], -_RESIDUAL_LIMIT, _RESIDUAL_LIMIT)
-        known[:, _AT["residual"]] = residual
-        age = np.maximum(self._asks.times[ask] - self._runs.times[run], 0)
-        known[:, _AT["log_age"]] = np.log1p(age) / _LOG_UNIT
-        x[step, column] = known
-        x[lengths - 1, np.arange(len(rows))] = self._asks.shared[rows]
-        return x, lengths
 
-
-def _places(examples: Sequence[Example], runs: Sequence[Run]) -> npt.NDArray[np.int32]:
-    """Which of `runs` stands at each step of each example (STEPS - 1, N); -1 where there is none."""
-    place = {id(run): number for number, run in enumerate(runs)}
-    index = np.full((STEPS - 1, len(examples)), -1, np.int32)
-    for column, entry in enumerate(examples):
-        index[: len(entry.runs), column] = [place[id(run)] for run in entry.runs]
-    return index
-
-
-class _Columns:
-    """What runs and asks have in common, one row each. Equal keys get equal numbers, from `numbers`."""
-
-    def __init__(
-        self, entries: Sequence[Run] | Sequence[Ask], times: Sequence[float], numbers: dict[Key, int]
-    ) -> None:
-        self.times: npt.NDArray[np.float64] = np.array(times, np.float64)
-        self.keys = np.array([numbers.setdefault(entry.key, len(numbers)) for entry in entries], np.int64)
-        types = [entry.job_type for entry in entries]
-        self.types = np.array([zlib.crc32(name.encode()) for name in types], np.int64)
-        self.shared = np.zeros((len(entries), len(FEATURES)), np.float32)
-        self._calendar()
-        self.one_hot("type", JOB_TYPES, types)
-        self.one_hot("lane", LANES, [entry.lane for entry in entries])
-        buckets = [str(name_bucket(entry.job_type, entry.job_name)) for entry in entries]
-        self.one_hot("bucket", [str(number) for number in range(BUCKETS)], buckets)
-
-    def one_hot(self, group: str, known: Sequence[str], values: Sequence[str]) -> None:
-        """A value that is not known sets no column: the network sees nothing rather than something else."""
-        columns = {name: _AT[f"{group}:{name}"] for name in known}
-        for row, value in enumerate(values):
-            if value in columns:
-                self.shared[row, columns[value]] = 1
-
-    def describe_bases(self, bases: Sequence[Base]) -> None:
-        columns = {
-            "is_ask": [1.0] * len(bases),
-            "base_level": [(base.log_ms - _LOG_NEUTRAL) / _LOG_UNIT for base in bases],
-            "base_spread": [base.spread for base in bases],
-            "base_log_runs": [math.log1p(base.runs) for base in bases],
-            "base_of_key": [float(base.of_key) for base in bases],
-        }
-        for name, values in columns.items():
-            self.shared[:, _AT[name]] = values
-
-    def _calendar(self) -> None:
-        for name, period in (("hour", _DAY_S), ("weekday", _WEEK_S)):
-            angle = self.times % period * (2 * np.pi / period)
-            self.shared[:, _AT[f"{name}_sin"]] = np.sin(angle)
-            self.shared[:, _AT[f"{name}_cos"]] = np.cos(angle)
+def batch(examples: Sequence[Example]) -> Batch:
+    lengths = np.array([len(one.runs) + 1 for one in examples], np.intp)
+    runs = np.zeros((int(lengths.max()), len(examples), len(RUN_FEATURES)), np.float32)
+    for column, one in enumerate(examples):
+        runs[: len(one.runs), column] = one.runs
+    return Batch(
+        np.stack([one.ask for one in examples]), np.stack([one.words for one in examples]), runs, lengths
+    )

@@ -118,6 +118,29 @@ def _layer_backward(
     return dx, d_weight, flat.sum(axis=1), (dh, dc)
 
 
+def _alone(x: Array, weight: Array, bias: Array) -> Array:
+    """Hidden states (T, H) of one sequence x (T, D), from zeros and without a tape: vectors instead of matrices,
+    and the halving before the sigmoids done once, in the weights."""
+    hidden, width = bias.size // 4, x.shape[1]
+    sigmoids = slice(0, 3 * hidden)
+    gates = x @ weight[:, :width].T + bias
+    gates[:, sigmoids] *= 0.5
+    recurrent = weight[:, width:].copy()
+    recurrent[sigmoids] *= 0.5
+    states = np.empty((len(x), hidden), x.dtype)
+    h = c = np.zeros(hidden, x.dtype)
+    for before, state in zip(gates, states, strict=True):
+        z = np.add(before, recurrent @ h, out=before)
+        np.tanh(z, out=z)
+        activated = z[sigmoids]
+        activated *= 0.5
+        activated += 0.5
+        c = activated[hidden : 2 * hidden] * c
+        c += activated[:hidden] * z[3 * hidden :]
+        h = np.multiply(activated[2 * hidden :], np.tanh(c), out=state)
+    return states
+
+
 def _slopes(tape: LayerTape, hidden: int) -> tuple[Array, Array]:
     """Derivative of c' by the pre-activations i, f, g and of h' by o (T, 4H, B); of h' by c' (T, H, B)."""
     i, f, o, g = _blocks(tape.gates, hidden)
@@ -222,6 +245,14 @@ class Network:
             )
             grads[f"layer{layer}.weight"], grads[f"layer{layer}.bias"] = d_weight, d_bias
         return grads, below.transpose(0, 2, 1), d_begin
+
+    def last(self, x: Array) -> Array:
+        """Outputs (outputs,) of the last step of one sequence x (T, inputs), as `forward` would give them."""
+        below: Array = x.astype(self.dtype, copy=False)
+        for layer in range(self.shape.layers):
+            below = _alone(below, *self._layer(layer))
+        outputs: Array = self.params["head.weight"] @ below[-1] + self.params["head.bias"]
+        return outputs
 
     def step(self, x: Array, state: State) -> tuple[Array, list[LayerState]]:
         """One step for x (B, inputs): outputs (B, outputs) and the next state. Keeps no tape."""

@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from predictor.lstm import Array, Params
 
 
 def pinball(
-    outputs: Array, targets: Array, quantiles: Sequence[float], smooth: float = 0.1
+    outputs: Array,
+    targets: Array,
+    quantiles: Sequence[float],
+    smooth: float = 0.1,
+    censored: npt.NDArray[np.bool_] | None = None,
+    shares: Sequence[float] | None = None,
 ) -> tuple[float, Array]:
     """Mean quantile loss of outputs (B, Q) against targets (B,), and its gradient by the outputs.
 
     Quadratic within `smooth` of zero and linear beyond, so that a single wild run pulls no more than others.
+    `shares` (Q,) says how much each quantile counts. Of a target that is `censored` (B,) only "at least so
+    much" is known: outputs above it are not wrong.
     """
     over = np.asarray(quantiles, outputs.dtype)
+    share = np.ones_like(over) if shares is None else np.asarray(shares, outputs.dtype)
     error = targets[:, None] - outputs  # (B, Q)
-    weight = np.where(error >= 0, over, 1 - over) / error.size
+    if censored is not None:
+        error = np.where(censored[:, None], np.maximum(error, 0), error)
+    weight = share * np.where(error >= 0, over, 1 - over) / error.size
     size = np.abs(error)
     loss = np.where(size < smooth, error * error / (2 * smooth), size - smooth / 2)
     gradient = -weight * np.clip(error / smooth, -1, 1)

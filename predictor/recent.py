@@ -1,8 +1,7 @@
 """Predictions of the last moments, so that a submission seldom waits for one.
 
-Between the predictor and the queue: registered by predictor.apps in jobs.prediction. A prediction is asked for
-per organisation, type, name and lane, and changes only as attempts end; programs submit the same few again and
-again.
+Between the predictor and the queue: registered by predictor.apps in jobs.prediction. Programs submit the same few
+jobs again and again, and what is predicted of them changes only as attempts end.
 """
 
 from __future__ import annotations
@@ -10,16 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
 from jobs.prediction import Prediction, PredictionRequest, Predictor
+from predictor.exceptions import BreakerOpen
+from predictor.history import Ask
+from predictor.selectors import ask_of
 
 logger = logging.getLogger(__name__)
 
 USABLE = 10  # times as long as it is fresh
 MOST_REMEMBERED = 20_000
+Requests = Mapping[Ask, PredictionRequest]  # by what they ask: an Ask without a time
 
 
 class Recent:
@@ -32,34 +35,35 @@ class Recent:
     def __init__(self, predict: Predictor, fresh_s: float) -> None:
         self._predict = predict
         self._fresh_s = fresh_s
-        self._answers: dict[PredictionRequest, tuple[float, Prediction]] = {}
+        self._answers: dict[Ask, tuple[float, Prediction]] = {}
         self._renewing = threading.Lock()
 
     def __call__(self, requests: Sequence[PredictionRequest]) -> list[Prediction]:
         oldest = time.monotonic() - USABLE * self._fresh_s
+        asks = [ask_of(request) for request in requests]
+        different = dict(zip(asks, requests, strict=True))
         answers = {
-            request: found
-            for request in requests
-            if (found := self._answers.get(request)) is not None and found[0] >= oldest
+            ask: found
+            for ask in different
+            if (found := self._answers.get(ask)) is not None and found[0] >= oldest
         }
-        if missing := [request for request in dict.fromkeys(requests) if request not in answers]:
+        if missing := {ask: request for ask, request in different.items() if ask not in answers}:
             answers |= self._ask(missing)
         fresh_since = time.monotonic() - self._fresh_s
-        if ageing := [request for request, (at, _) in answers.items() if at < fresh_since]:
+        if ageing := {ask: different[ask] for ask, (at, _) in answers.items() if at < fresh_since}:
             self._renew(ageing)
-        return [answers[request][1] for request in requests]
+        return [answers[ask][1] for ask in asks]
 
-    def _ask(self, requests: list[PredictionRequest]) -> dict[PredictionRequest, tuple[float, Prediction]]:
+    def _ask(self, requests: Requests) -> dict[Ask, tuple[float, Prediction]]:
         at = time.monotonic()
-        answers = {
-            request: (at, answer) for request, answer in zip(requests, self._predict(requests), strict=True)
-        }
+        predictions = self._predict(list(requests.values()))
+        answers = {ask: (at, answer) for ask, answer in zip(requests, predictions, strict=True)}
         if len(self._answers) + len(answers) > MOST_REMEMBERED:
             self._answers.clear()
         self._answers |= answers
         return answers
 
-    def _renew(self, requests: list[PredictionRequest]) -> None:
+    def _renew(self, requests: Requests) -> None:
         """By one thread at a time; what it does not come to is renewed with the next submission."""
         if self._renewing.acquire(blocking=False):
             try:
@@ -70,9 +74,11 @@ class Recent:
                 self._renewing.release()
                 raise
 
-    def _renew_aside(self, requests: list[PredictionRequest]) -> None:
+    def _renew_aside(self, requests: Requests) -> None:
         try:
             self._ask(requests)
+        except BreakerOpen:
+            pass  # told once, by the guard
         except Exception:
             logger.warning("action=prediction_not_renewed", exc_info=True)
         finally:

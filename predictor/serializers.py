@@ -10,6 +10,7 @@ from rest_framework import serializers
 from orgs.serializers import StrictSerializer
 from predictor.coldstart import JOB_TYPES
 from predictor.estimate import LONGEST_MS
+from predictor.models import ModelVersion
 from predictor.service import HistoryItem
 
 LONGEST_HISTORY = 1000
@@ -85,3 +86,87 @@ class PredictResponseSerializer(serializers.Serializer[Any]):
     )
     predicted_priority = serializers.FloatField(help_text="1 / (1 + predicted_runtime_ms / 3000), or 0.5.")
     job_type = JobTypeField()
+
+
+class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    """A trained network, or the cold start; without weights."""
+
+    metrics = serializers.JSONField(
+        allow_null=True, help_text="What was measured when it was trained, by name."
+    )
+    trained_on = serializers.IntegerField(
+        allow_null=True, help_text="Attempts it was trained on, from `window_start` to `window_end`."
+    )
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id",
+            "kind",
+            "origin",
+            "created_at",
+            "activated_at",
+            "active",
+            "trained_on",
+            "window_start",
+            "window_end",
+            "metrics",
+            "parent_id",
+        ]
+        read_only_fields = fields
+        extra_kwargs = {
+            "origin": {"help_text": "`retrain`, `online` (a small update of its parent) or empty."},
+            "activated_at": {"help_text": "When it was put in force last; null: never."},
+            "active": {"help_text": "It is the one in force."},
+        }
+
+    # With two organisations, what is of both less one's own is the other's.
+    OF_ALL_ORGANISATIONS = ("trained_on", "window_start", "window_end", "metrics")
+
+    def to_representation(self, instance: ModelVersion) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if not self.context["request"].user.is_platform_admin:
+            shown |= dict.fromkeys(self.OF_ALL_ORGANISATIONS)
+        return shown
+
+
+class AccuracyQuerySerializer(StrictSerializer):
+    """What is measured."""
+
+    days = serializers.IntegerField(
+        min_value=1, max_value=30, default=7, help_text="Days in UTC, today included."
+    )
+    org = serializers.IntegerField(
+        min_value=1, required=False, help_text="Only this organisation; members see their own."
+    )
+
+
+def _measure(help_text: str) -> serializers.FloatField:
+    return serializers.FloatField(allow_null=True, help_text=help_text)
+
+
+class ServedAccuracySerializer(serializers.Serializer[Any]):
+    """Ratios, 0.25 being 25 %; null where there was nothing to measure."""
+
+    attempts = serializers.IntegerField(help_text="Predicted attempts that ended by themselves.")
+    mape = _measure("Mean of |predicted - actual| / actual.")
+    median_ape = _measure("Median of the same.")
+    log2_error = _measure("Mean of |log2(predicted / actual)|; 1 is wrong by a factor of two.")
+    intervals = serializers.IntegerField(help_text="Attempts among them with an 80 % interval.")
+    coverage_80 = _measure("Share of those intervals that held the runtime; 0.8 is meant.")
+
+
+class ServedAccuracyOfTypeSerializer(ServedAccuracySerializer):
+    type = serializers.ChoiceField(choices=JOB_TYPES)
+
+
+class ServedAccuracyOfDaySerializer(ServedAccuracySerializer):
+    day = serializers.DateField(help_text="In UTC.")
+
+
+class AccuracyReportSerializer(serializers.Serializer[Any]):
+    """How good the predictions were that jobs were submitted with."""
+
+    overall = ServedAccuracySerializer()
+    by_type = ServedAccuracyOfTypeSerializer(many=True)
+    by_day = ServedAccuracyOfDaySerializer(many=True, help_text="Each of the days, oldest first.")

@@ -14,46 +14,44 @@ from typing import Any
 
 import numpy as np
 from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
+from predictor.estimate import Knowledge
 from predictor.exceptions import UnusableModel
 from predictor.features import SCHEMA
-from predictor.lstm import Array, Network, Shape
+from predictor.lstm import Array
+from predictor.model import Model
 from predictor.models import ModelVersion
 
-FORMAT = "smartqueue-lstm-1"
+FORMAT = "smartqueue-lstm-2"
 MAX_BYTES = 16 * 1024 * 1024
 _HEADER = "header"
 
 
-def pack(network: Network, schema: Mapping[str, Any] = SCHEMA) -> bytes:
-    """A network and the features it reads, as npz."""
-    header = {
-        "format": FORMAT,
-        "schema": dict(schema),
-        "hidden": network.shape.hidden,
-        "outputs": network.shape.outputs,
-        "layers": network.shape.layers,
-    }
+def pack(model: Model, levels: Mapping[str, float], schema: Mapping[str, Any] = SCHEMA) -> bytes:
+    """A network, the features it reads and the levels of the types (natural logs of milliseconds), as npz."""
+    header = {"format": FORMAT, "schema": dict(schema), "hidden": model.hidden, "levels": dict(levels)}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **network.params)
+    np.savez(buffer, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **model.params)
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> Network:
+def unpack(data: bytes) -> Knowledge:
     """The network of `pack`. Raises UnusableModel for anything else, and for other features."""
     arrays = _arrays(data)
     header = _header(arrays.pop(_HEADER, None))
     if header["schema"] != SCHEMA:
         raise UnusableModel("The model reads other features than this SmartQueue; run `retrain`.")
     try:
-        inputs = len(SCHEMA["features"])
-        shape = Shape(inputs, int(header["hidden"]), int(header["outputs"]), int(header["layers"]))
-        network = Network(shape, arrays)
-    except (KeyError, TypeError, ValueError) as error:
+        model = Model(int(header["hidden"]), arrays)
+        levels = {str(name): float(level) for name, level in header["levels"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnusableModel(f"The model's weights do not fit its header: {error}") from error
-    if network.dtype != np.float32 or not all(np.isfinite(value).all() for value in arrays.values()):
+    numbers = [*arrays.values(), np.array(list(levels.values()), np.float32)]
+    if model.lstm.dtype != np.float32 or not all(np.isfinite(value).all() for value in numbers):
         raise UnusableModel("The model's weights are not all finite 32 bit numbers.")
-    return network
+    return Knowledge(model, levels)
 
 
 def _arrays(data: bytes) -> dict[str, Array]:
@@ -78,35 +76,67 @@ def _header(stored: Array | None) -> dict[str, Any]:
 
 
 def save(
-    network: Network, *, metrics: Mapping[str, Any], trained_on: int, window: tuple[datetime, datetime]
+    weights: bytes,
+    *,
+    origin: str,
+    metrics: Mapping[str, Any],
+    trained_on: int,
+    window: tuple[datetime, datetime],
 ) -> ModelVersion:
-    """A new version, not yet in force; its parent is the one that is."""
+    """A new version with the weights of `pack`, not yet in force."""
     return ModelVersion.objects.create(
         kind=ModelVersion.LSTM,
-        weights=pack(network),
+        origin=origin,
+        weights=weights,
         feature_schema=dict(SCHEMA),
         metrics=dict(metrics),
         trained_on=trained_on,
         window_start=window[0],
         window_end=window[1],
-        parent=ModelVersion.objects.filter(active=True).first(),
+        parent=_parent(),
     )
 
 
-def load(version_id: int) -> Network | None:
-    """The network of a version; None for the cold start, which has none. Raises UnusableModel."""
+def _parent() -> ModelVersion | None:
+    """The version in force; of one that was learned online, which may be removed one day, its own parent."""
+    active = ModelVersion.objects.filter(active=True).first()
+    return active.parent if active and active.origin == ModelVersion.ONLINE else active
+
+
+def load(version_id: int) -> Knowledge:
+    """What a version knows; the cold start knows nothing. Raises UnusableModel."""
     version = ModelVersion.objects.filter(pk=version_id).only("kind", "weights").first()
     if version is None:
         raise UnusableModel(f"Model version {version_id} is gone.")
-    return None if version.kind == ModelVersion.COLD_START else unpack(bytes(version.weights or b""))
+    return Knowledge() if version.kind == ModelVersion.COLD_START else unpack(bytes(version.weights or b""))
 
 
-def activate(version: ModelVersion) -> None:
-    """Put `version` in force in place of any other. Raises UnusableModel when it cannot be loaded."""
+def prune(keep: int) -> int:
+    """Remove what was learned online or never in force, all but the newest `keep`, and never one in force."""
+    removable = ModelVersion.objects.filter(kind=ModelVersion.LSTM, active=False).filter(
+        Q(origin=ModelVersion.ONLINE) | Q(activated_at__isnull=True)
+    )
+    old = list(removable.order_by("-id").values_list("pk", flat=True)[keep:])
+    removed, _ = ModelVersion.objects.filter(pk__in=old).delete()
+    return removed
+
+
+def active() -> Knowledge:
+    """What the version in force knows; nothing where there is none that can be used."""
+    version_id = ModelVersion.objects.filter(active=True).values_list("pk", flat=True).first()
+    try:
+        return Knowledge() if version_id is None else load(version_id)
+    except UnusableModel:
+        return Knowledge()
+
+
+def activate(version: ModelVersion, *, pinned: bool = False) -> None:
+    """Put `version` in force in place of any other; `pinned`: learning leaves it there. Raises UnusableModel when
+    it cannot be loaded."""
     with transaction.atomic():
         # All rows, in one order: two activations at once queue up instead of breaking the constraint.
         list(ModelVersion.objects.select_for_update().order_by("pk").values_list("pk"))
         load(version.pk)
         ModelVersion.objects.filter(active=True).exclude(pk=version.pk).update(active=False)
-        ModelVersion.objects.filter(pk=version.pk).update(active=True)
+        ModelVersion.objects.filter(pk=version.pk).update(active=True, activated_at=Now(), pinned=pinned)
     version.active = True

@@ -1,188 +1,179 @@
-"""Training: from a history of runs to a network, and how it compares with the base it corrects.
+"""Training: from examples in order of time to a model.
 
-No Django. The history is cut in time: the oldest part teaches, the next one says when to stop, and the
-newest, seen by neither, judges. An example of one part may only rest on runs that had ended when the
-part after it began. Called by `manage.py retrain`.
+NumPy only, no Django. Old examples are drawn less often, by an exponential decay over their number; the
+newest part is kept back to say when to stop. `Trainer` also makes the small steps of learning online,
+whose weights are averaged over the last steps: a single batch may point anywhere.
+Called by predictor.learner.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from predictor.blas import one_thread
-from predictor.estimate import correct, median
-from predictor.exceptions import FailedTraining
-from predictor.features import FEATURES, Example, Sequences, example
-from predictor.history import DONE, Run, replay, robust_base
-from predictor.lstm import Array, Indices, Network, Params, Shape, at_last_step
+from predictor.blas import use_one_thread
+from predictor.features import Example, batch
+from predictor.history import Run
+from predictor.lstm import Array, Params
+from predictor.model import QUANTILES, SHARES, Model
 from predictor.optim import Adam, clip_global_norm, pinball
 
-MIN_RUNS = 50
-Progress = Callable[[int, float, float], None]  # epoch, loss on the training part, loss on the stopping part
-
-
-class TooLittleHistory(Exception):
-    """There is not enough history to learn from; the message says how much there is and what to do."""
-
-    def __init__(self, found: str) -> None:
-        super().__init__(f"{found}. Run more jobs over time and try again.")
+Progress = Callable[[str, float, str], None]  # stage, share of it that is done, what there is to say of it
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that can be tuned. Shares are of the examples, in order of time; what is left judges."""
+    """All that can be tuned; one setting serves all histories."""
 
     hidden: int = 32
-    quantiles: tuple[float, ...] = (0.5,)
-    train_share: float = 0.7
-    stop_share: float = 0.15
-    batch: int = 64
-    max_epochs: int = 40
-    patience: int = 4
+    batch: int = 128
+    epochs: int = 4  # from scratch
+    more_epochs: int = 2  # from the weights in force
+    patience: int = 2
     rate: float = 3e-3
-    decay: float = 0.1
+    decay: float = 1e-2  # of weights
     clip: float = 1.0
+    half_life: float = 10_000.0  # examples after which one is drawn half as often
+    stop_share: float = 0.1  # newest examples that say when to stop and how far to believe it
+    judge_share: float = 0.1  # the very newest, which only judge
+    online_every: int = 64  # outcomes
+    online_steps: int = 8
+    online_rate: float = 2e-3
+    online_window: int = 4_000  # newest examples that the online steps draw from
+    averaged: float = 0.98  # of the averaged weights that one online step leaves
+
+    def cuts(self, lessons: int) -> tuple[int, int]:
+        """Where those that are learned from end, and those that say when to stop; the rest judges."""
+        judged, stopped = (max(1, round(lessons * share)) for share in (self.judge_share, self.stop_share))
+        return max(1, lessons - judged - stopped), lessons - judged
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A network, and on the newest slice: median absolute percentage error and mean |log2 ratio|.
+class Lesson:
+    """An example and what came of it: the log of the true runtime over the base, or a bound below it."""
 
-    The mean decides which is better: it counts every run, and twice the runtime as much as half of it.
-    """
-
-    network: Network
-    metrics: dict[str, float]
-
-    @property
-    def beats_base(self) -> bool:
-        return self.metrics["log2_network"] < self.metrics["log2_base"]
+    example: Example
+    target: float
+    censored: bool
 
 
-class Slice:
-    """Consecutive examples as sequences, with their targets: log of the true runtime over the base (N,)."""
-
-    def __init__(self, entries: Sequence[tuple[Example, Run]]) -> None:
-        self.sequences = Sequences([entry for entry, _ in entries])
-        self.targets: Array = np.array([run.log_ms - entry.base.log_ms for entry, run in entries], np.float32)
-
-    def __len__(self) -> int:
-        return len(self.targets)
+def lesson(example: Example, run: Run) -> Lesson:
+    return Lesson(example, run.log_ms - example.log_base, run.censored)
 
 
-def train(
-    runs: Sequence[Run],
-    *,
-    rng: np.random.Generator,
-    config: Config | None = None,
-    progress: Progress | None = None,
-) -> Trained:
-    """Fit a network to a history. Raises TooLittleHistory below MIN_RUNS runs that ended well, and
-    FailedTraining when what comes out is no number."""
-    config = config or Config()
-    begun = time.perf_counter()
-    teach, stop, judge = split(runs, config)
-    with one_thread():
-        network, epochs = _fit(teach, stop, rng, config, progress)
-    metrics = evaluate(network, judge)
-    _check_finite(metrics)
-    sizes = {"n_train": len(teach), "n_stop": len(stop), "n_val": len(judge), "epochs": epochs}
-    return Trained(network, metrics | sizes | {"seconds": round(time.perf_counter() - begun, 3)})
+class Trainer:
+    """`model` moves with every step; `steady` is the average that predictions are made with."""
 
+    def __init__(self, model: Model, rng: np.random.Generator, config: Config) -> None:
+        self.model, self.steady = model, model.copy()
+        self._rng, self._config = rng, config
+        self._adam = Adam(model.params, rate=config.rate, decay=config.decay)
 
-def _check_finite(metrics: dict[str, float]) -> None:
-    wrong = ", ".join(f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value))
-    if wrong:
-        raise FailedTraining(f"expected finite errors on the newest runs, but {wrong}; try another --seed")
+    def fit(
+        self,
+        teach: Sequence[Lesson],
+        stop: Sequence[Lesson],
+        epochs: int,
+        progress: Progress | None = None,
+    ) -> float:
+        """Train on `teach`; `stop` says which epoch was best. Its loss on those."""
+        best, best_params, since_best = self.loss(stop), _copied(self.model.params), 0
+        steps = epochs * self._steps(len(teach))
+        step = 0
+        for epoch in range(1, epochs + 1):
+            losses = []
+            for rows in self._drawn(len(teach)):
+                self._adam.rate = self._config.rate * (1 - 0.9 * min(step / steps, 1.0))
+                losses.append(self._step([teach[row] for row in rows]))
+                step += 1
+            loss = self.loss(stop)
+            if progress:
+                said = f"epoch {epoch}: loss {np.mean(losses):.4f}, on later runs {loss:.4f}"
+                progress("learning", epoch / epochs, said)
+            since_best = 0 if loss < best else since_best + 1
+            if loss < best:
+                best, best_params = loss, _copied(self.model.params)
+            if since_best >= self._config.patience:
+                break
+        self._restore(best_params)
+        return best
 
+    def learn(self, lessons: Sequence[Lesson]) -> None:
+        """A few small steps on the newest lessons, the very newest most often."""
+        config = self._config
+        self._adam.rate = config.online_rate
+        window = lessons[-config.online_window :]
+        for _ in range(config.online_steps):
+            back = (self._rng.random(config.batch) ** 2 * len(window)).astype(int)
+            self._step([window[len(window) - 1 - place] for place in back])
+            self._average()
 
-def split(runs: Sequence[Run], config: Config) -> tuple[Slice, Slice, Slice]:
-    """The examples of a history in three parts, cut in time."""
-    done = sum(run.outcome == DONE for run in runs)
-    if done < MIN_RUNS:
-        raise TooLittleHistory(f"Expected at least {MIN_RUNS} runs that ended well, found {done}")
-    entries = _entries(runs)
-    first = int(len(entries) * config.train_share)
-    second = int(len(entries) * (config.train_share + config.stop_share))
-    if not 0 < first < second < len(entries):
-        raise TooLittleHistory(
-            f"Only {len(entries)} of the {done} runs that ended well were asked for after another run of "
-            "their type had ended, and the rest cannot be predicted from another"
-        )
-    stop_from, judge_from = entries[first][0].ask.at, entries[second][0].ask.at
-    teach = [entry for entry in entries[:first] if entry[1].ended_at <= stop_from]
-    stop = [entry for entry in entries[first:second] if entry[1].ended_at <= judge_from]
-    if not teach or not stop:
-        raise TooLittleHistory(
-            "The runs overlap too much: the newer ones were asked for before any of the older ones had "
-            "ended, so that none can be predicted from another"
-        )
-    return Slice(teach), Slice(stop), Slice(entries[second:])
+    def loss(self, lessons: Sequence[Lesson]) -> float:
+        """Mean quantile loss of `model`; infinite without lessons."""
+        if not lessons:
+            return math.inf
+        outputs = outputs_of(self.model, [one.example for one in lessons])
+        targets, censored = _targets(lessons)
+        return pinball(outputs, targets, QUANTILES, censored=censored, shares=SHARES)[0]
 
+    def _steps(self, lessons: int) -> int:
+        life = self._config.half_life / math.log(2)
+        drawn = life * (1 - math.exp(-lessons / life))
+        return max(1, math.ceil(drawn / self._config.batch))
 
-def _entries(runs: Sequence[Run]) -> list[tuple[Example, Run]]:
-    """Every run that ended well and had a base when it was asked for, in that order."""
-    entries = []
-    for ask, past, run in replay(runs):
-        base = robust_base(ask, past) if run.outcome == DONE else None
-        if base:
-            entries.append((example(ask, past, base), run))
-    return entries
+    def _drawn(self, lessons: int) -> list[npt.NDArray[np.intp]]:
+        """Row numbers of one epoch in mini-batches; an old lesson has its chance only now and then."""
+        age = np.arange(lessons - 1, -1, -1)
+        rows = np.flatnonzero(self._rng.random(lessons) < 0.5 ** (age / self._config.half_life))
+        self._rng.shuffle(rows)
+        return [rows[at : at + self._config.batch] for at in range(0, len(rows), self._config.batch)]
 
+    def _step(self, lessons: Sequence[Lesson]) -> float:
+        targets, censored = _targets(lessons)
+        use_one_thread()
+        loss, grads = gradients(self.model, [one.example for one in lessons], targets, censored)
+        clip_global_norm(grads, self._config.clip)
+        self._adam.step(grads)
+        return loss
 
-def _fit(
-    teach: Slice, stop: Slice, rng: np.random.Generator, config: Config, progress: Progress | None
-) -> tuple[Network, int]:
-    """Epochs until the stopping part has not improved for `patience` of them; the best weights win."""
-    shape = Shape(inputs=len(FEATURES), hidden=config.hidden, outputs=len(config.quantiles))
-    network = Network.initial(shape, rng)
-    adam = Adam(network.params, rate=config.rate, decay=config.decay)
-    best, best_params, best_epoch, epoch = math.inf, network.params, 0, 0
-    while epoch < config.max_epochs and epoch - best_epoch < config.patience:
-        epoch += 1
-        loss = _epoch(network, adam, teach, rng, config)
-        stop_loss, _ = pinball(correct(network, stop.sequences), stop.targets, config.quantiles)
-        if progress:
-            progress(epoch, loss, stop_loss)
-        if stop_loss < best:
-            best, best_epoch = stop_loss, epoch
-            best_params = {name: value.copy() for name, value in network.params.items()}
-    return Network(shape, best_params), epoch
+    def _average(self) -> None:
+        share = 1 - self._config.averaged
+        for name, value in self.model.params.items():
+            steady = self.steady.params[name]
+            steady += share * (value - steady)
 
-
-def _epoch(network: Network, adam: Adam, teach: Slice, rng: np.random.Generator, config: Config) -> float:
-    """Every example once, in random mini-batches; returns the mean loss on the way."""
-    order, losses = rng.permutation(len(teach)), []
-    for start in range(0, len(order), config.batch):
-        rows = order[start : start + config.batch]
-        loss, grads = gradients(network, *teach.sequences.batch(rows), teach.targets[rows], config.quantiles)
-        clip_global_norm(grads, config.clip)
-        adam.step(grads)
-        losses.append(loss)
-    return float(np.mean(losses))
+    def _restore(self, params: Params) -> None:
+        for name, value in params.items():
+            self.model.params[name][...] = value
+            self.steady.params[name][...] = value
 
 
 def gradients(
-    network: Network, x: Array, lengths: Indices, targets: Array, quantiles: Sequence[float]
+    model: Model, examples: Sequence[Example], targets: Array, censored: npt.NDArray[np.bool_]
 ) -> tuple[float, Params]:
-    """Loss of the last real outputs for x (T, B, inputs) against targets (B,), and its gradients."""
-    outputs, tape = network.forward(x, lengths)
-    loss, d_last = pinball(at_last_step(outputs, lengths), targets, quantiles)
-    d_outputs = np.zeros_like(outputs)
-    d_outputs[lengths - 1, np.arange(len(lengths))] = d_last
-    return loss, network.backward(d_outputs, tape)[0]
+    outputs, tape = model.forward(batch(examples))
+    loss, d_outputs = pinball(outputs, targets, QUANTILES, censored=censored, shares=SHARES)
+    return loss, model.backward(d_outputs, tape)
 
 
-def evaluate(network: Network, judge: Slice) -> dict[str, float]:
-    """Errors of the network's median and of the base alone on a slice."""
-    middle = median(correct(network, judge.sequences))
-    metrics = {}
-    for name, off in (("network", middle - judge.targets), ("base", -judge.targets)):
-        metrics[f"median_ape_{name}"] = float(np.median(np.abs(np.expm1(off))))
-        metrics[f"log2_{name}"] = float(np.mean(np.abs(off)) / math.log(2))
-    return metrics
+def outputs_of(model: Model, examples: Sequence[Example], at_once: int = 256) -> Array:
+    """What the model adds to the log base of each example: (N, len(QUANTILES)), in rising order."""
+    parts = [np.zeros((0, len(QUANTILES)), model.lstm.dtype)]
+    use_one_thread()
+    for start in range(0, len(examples), at_once):
+        parts.append(model.outputs(batch(examples[start : start + at_once])))
+    outputs: Array = np.sort(np.concatenate(parts), axis=1)
+    return outputs
+
+
+def _targets(lessons: Sequence[Lesson]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    targets: Array = np.array([one.target for one in lessons], np.float32)
+    return targets, np.array([one.censored for one in lessons], np.bool_)
+
+
+def _copied(params: Params) -> Params:
+    return {name: value.copy() for name, value in params.items()}

@@ -6,4 +6,8 @@ from django.urls import path
 
 from predictor import api
 
-urlpatterns = [path("predictor/predict", api.PredictView.as_view(), name="predictor-predict")]
+urlpatterns = [
+    path("predictor/predict", api.PredictView.as_view(), name="predictor-predict"),
+    path("predictor/models", api.ModelListView.as_view(), name="predictor-models"),
+    path("predictor/accuracy", api.AccuracyView.as_view(), name="predictor-accuracy"),
+]

@@ -16,7 +16,8 @@ from django.db import OperationalError
 
 from jobs import claims
 from jobs.claims import Claimed, Heads
-from scheduler.database_thread import LONGEST_CALL_S, PLANNER, sessions_are_ours
+from jobs.database import sessions_are_ours
+from scheduler.database_thread import LONGEST_CALL_S, PLANNER
 
 # The server gives up first, so that no claim comes true after its worker has stopped to wait for it.
 _STATEMENT_TIMEOUT = "SET statement_timeout = '10s'"

@@ -12,10 +12,9 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 import psycopg
-from django.conf import settings
 from django.db import connection
 
-from jobs.database import DATABASE_AWAY, lost_the_session, replace_dead_connections
+from jobs.database import DATABASE_AWAY, lost_the_session, replace_dead_connections, sessions_are_ours
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,11 +88,6 @@ class DatabaseThread:
             socket.socket(fileno=os.dup(session.fileno())) as ours,
         ):
             ours.shutdown(socket.SHUT_RDWR)
-
-
-def sessions_are_ours() -> bool:
-    """A pooler hands sessions from one client to another, and would hand their settings on with them."""
-    return bool(settings.DATABASE_DIRECT_DSN == settings.DATABASE_DSN)
 
 
 def _prepare(session: psycopg.Connection, lock_timeout_s: float = 0.0) -> None:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 OnLine = Callable[[Claimed, int, str, str], None]
 OnEnd = Callable[[Sequence[Finish]], None]
+OnRan = Callable[[Sequence[tuple[Claimed, Finish]]], None]
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Pool:
         *,
         on_line: OnLine,
         on_end: OnEnd,
+        on_ran: OnRan = lambda ran: None,
         is_behind: Callable[[], bool] = lambda: False,
     ) -> None:
         """While it `is_behind` with what the jobs produced there is no room for more."""
@@ -64,6 +66,7 @@ class Pool:
         self._processes = processes
         self._on_line = on_line
         self._on_end = on_end
+        self._on_ran = on_ran
         self._is_behind = is_behind
         self._appetite = Appetite()
         # Keyed by attempt too: a job that was lost may come back here while its old process still ends.
@@ -263,6 +266,7 @@ class Pool:
             metrics.ATTEMPTS.labels(type, ending).inc(len(group))
             metrics.WAIT.observe(type, [job.wait_ms / 1000 for job, _ in group])
             metrics.RUN.observe(type, [finish.runtime_ms / 1000 for _, finish in group])
+        self._on_ran(ran)
 
     def _break(self, error: str) -> None:
         logger.error("action=cannot_start error=%s", error)

@@ -31,6 +31,7 @@ from scheduler.database_thread import DatabaseThread
 from scheduler.notices import Notices
 from scheduler.pool import Pool
 from scheduler.recorder import LOCK_TIMEOUT_S, Recorder
+from scheduler.remembering import Remembering
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +72,14 @@ class Worker:
         self._recorder = Recorder(
             self.id, self._record_database, self._notices, on_caught_up=self._note_caught_up
         )
+        self._remembering = Remembering()
         self._processes = JobProcesses()
         self._pool = Pool(
             concurrency,
             self._processes,
             on_line=self._note_line,
             on_end=self._recorder.finish,
+            on_ran=self._remembering.ran,
             is_behind=lambda: self._recorder.is_behind,
         )
 
@@ -87,15 +90,22 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
+        queues = "all" if self.queues is None else ",".join(self.queues)
         logger.info(
-            "action=start worker=%s slots=%s types=%s", self.id, self._pool.size, ",".join(self.types)
+            "action=start worker=%s slots=%s types=%s queues=%s",
+            self.id,
+            self._pool.size,
+            ",".join(self.types),
+            queues,
         )
         self._pool.open()
         await self._until_database_answers()
         gc.collect()
         gc.freeze()  # what is here stays: no collection has to look at it again
         claiming = asyncio.create_task(self._claim_forever())
-        works = (self._listen(), self._beat(), self._notices.run(), self._recorder.run())
+        works = (
+            self._listen(), self._beat(), self._notices.run(), self._remembering.run(), self._recorder.run(),
+        )  # fmt: skip
         others = [asyncio.create_task(work) for work in works]
         ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._pool.broken)]
         watched: set[asyncio.Task[Any]] = {claiming, *ends, *others}
@@ -155,9 +165,11 @@ class Worker:
             await self._notices.send()
             await self._beat_database.call(self._renew, [], "stopping")
             await self._beat_database.call(registry.mark_stopped, self.id)
+            await self._remembering.write()
         except DATABASE_AWAY:
             logger.warning("action=database_away worker=%s: not marked as stopped", self.id)
         await self._claims.close()
+        await self._remembering.close()
         for database in (self._record_database, self._beat_database):
             await database.close()
         self._pool.close()

@@ -29,6 +29,13 @@ Written by `make docs` from `jobs/states.py`, the one place that says what may f
 """
 
 
+STATES_TAIL = """\
+
+An attempt that is lost with its worker costs a retry, as one that fails does: the job is queued again at once while it
+has retries left, else it is a dead letter (`max_retries` 0: with the first attempt lost). One that a stopping worker
+hands back costs none.
+"""
+
 ROLES_HEAD = """\
 # Roles
 
@@ -60,9 +67,16 @@ loads nothing from elsewhere. This page says what the schema does not.
   A job that was replayed already is left out unless its replay was cancelled: the replay stands for it, and is a dead
   letter of its own when it fails. What fails after a bulk replay was asked for is not part of it. Platform admins may
   give `org_id`. `GET /replays/{id}` also tells `remaining`, counted up to 10,000 matches among the next 50,000 jobs of
-  that status; where counting stopped there, `remaining_capped` is true.
+  that status; where counting stopped there, `remaining_capped` is true. The body of `POST /replays` is
+  `{"filter": {...}, "rate_per_s": 1}`, 10 a second without a rate; `{}` replays every dead letter, no body is 400.
+- `concurrency_key` is kept with the job; limits on jobs that share a key come later. None is enforced yet.
+- `retry` is `{"base_s", "factor", "cap_s", "jitter"}`, each optional; `jitter` is `full` (anywhere from 0 up to the
+  delay) or `none` (exactly the delay). An attempt that is lost with its worker costs a retry.
 - What platform admins do in your organisation was done by "the platform": members are not shown their names, and the
   `user_id` of such pauses, replays and audit entries is `null`.
+- `prediction_source` says what a prediction rests on: `cold_start` (no runs to go by), `base` (a robust median of
+  earlier runs), `lstm` (the same, corrected by the network), `fallback` (the predictor failed or was late).
+- `POST /predictor/predict` answers from the history in its body only; it does not look at jobs of the queue.
 - A prediction without any history is `base x context factor`: base 400 ms for `http`, 1500 for `shell`, 3000 for `etl`,
   12000 for `ml`, 3000 for anything else; the factor lies between 0.7 and 1.3 and comes from the last three job types
   (`http` -0.1 each, `shell` -0.05, `etl` +0.05, `ml` +0.1). `priority = 1 / (1 + predicted_ms / 3000)`; 0.5 when no
@@ -78,6 +92,38 @@ Outside the schema: `/healthz` (the process is alive), `/readyz` (database and m
 `/readyz` answers 200 with `{"status": "ready"}`, and `warnings` (objects with `code` and `message`) for what makes the
 queue slow without stopping it: `old_snapshot` names the session that keeps dead rows from being removed,
 `snapshots_unknown` that this could not be asked. What stops it is 503 with `missing` and the usual `error`.
+
+## A nightly job
+
+A script for cron (`0 2 * * * cd /srv/nightly && ./nightly.sh`): it submits the job of `nightly.json` once a day,
+however often it is started, waits for its end and fails when the job does. `login.json` holds
+`{"username": "...", "password": "..."}` and is readable by its user alone. Tokens expire, so the script logs in again
+when it is refused.
+
+```sh
+#!/bin/sh
+set -eu
+url=${SMARTQUEUE_URL:-http://localhost:8000}
+call() { curl --silent --show-error --fail --retry 5 --header 'Content-Type: application/json' "$@"; }
+field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+log_in() { call "$url/auth/login" --data @login.json | field access_token; }
+as_me() { call --header "Authorization: Bearer $token" "$@"; }
+
+token=$(log_in)
+id=$(as_me "$url/jobs/" --header "Idempotency-Key: nightly-$(date +%F)" --data @nightly.json | field id)
+while :; do
+    if job=$(as_me "$url/jobs/$id"); then
+        status=$(printf %s "$job" | field status)
+        case $status in
+            done) exit 0 ;;
+            failed | cancelled) echo "$url/dashboard/jobs/$id/ is $status" >&2; exit 1 ;;
+        esac
+    else
+        token=$(log_in)
+    fi
+    sleep 5
+done
+```
 """
 
 
@@ -100,7 +146,7 @@ def states() -> str:
     from jobs.states import MEANING, mermaid
 
     rows = "".join(f"| `{status}` | {meaning} |\n" for status, meaning in MEANING.items())
-    return f"{STATES_HEAD}{rows}\n```mermaid\n{mermaid()}```\n"
+    return f"{STATES_HEAD}{rows}\n```mermaid\n{mermaid()}```\n{STATES_TAIL}"
 
 
 def roles() -> str:

@@ -21,7 +21,7 @@ from rest_framework.renderers import JSONRenderer
 
 from jobs import services, submission
 from jobs.api import submission_values
-from jobs.database import DATABASE_AWAY, lost_the_session
+from jobs.database import DATABASE_AWAY, lost_the_session, use_own_session
 from jobs.models import Job
 from jobs.serializers import job_as_dict
 from jobs.submission import Submission
@@ -159,12 +159,10 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _use_own_session() -> None:
-    """Takes this thread's connection out of the pool, so that nobody else ever gets one with LIMITS."""
-    options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
-    if not _BEHIND_POOLER:
-        limits = " ".join(f"-c {name}={value}" for name, value in LIMITS.items())
-        options["options"] = f"{options.get('options', '')} {limits}".strip()
-    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
+    """A connection outside the pool, so that nobody else ever gets one with LIMITS."""
+    use_own_session(
+        "" if _BEHIND_POOLER else " ".join(f"-c {name}={value}" for name, value in LIMITS.items())
+    )
 
 
 def _users(ids: set[int]) -> dict[int, User]:

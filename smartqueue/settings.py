@@ -214,7 +214,7 @@ WORKER_CONCURRENCY = env_int(
 WORKER_GRACE_S = env_float(
     "SMARTQUEUE_WORKER_GRACE_S",
     20,
-    "Seconds a stopping worker lets its jobs go on before it hands them back.",
+    "Seconds a stopping worker lets its jobs go on before it hands them back. Unset, `make run` waits 5 at Ctrl-C.",
     low=0,
     high=3600,
 )
@@ -259,12 +259,26 @@ PATIENCE = env_float(
     low=0,
     high=10_000,
 )
+LEARNING = env_bool(
+    "SMARTQUEUE_LEARNING",
+    True,
+    "Whether the leading scheduler keeps a process that learns from executions as they end.",
+)
 PREDICTION_FRESH_S = env_float(
     "SMARTQUEUE_PREDICTION_FRESH_S",
     1,
-    "Seconds a prediction is used again for jobs of the same organisation, type, name and lane; 0: never.",
+    "Seconds a prediction is used again for jobs that ask for the same (organisation, type, name, lane, submitter, "
+    "timeout, and what of the payload counts); 0: never.",
     low=0,
     high=60,
+)
+PREDICTION_DEADLINE_MS = env_float(
+    "SMARTQUEUE_PREDICTION_DEADLINE_MS",
+    40,
+    "Milliseconds a submission waits for its prediction before a fallback stands in, and 0.25 more for each job of "
+    "a batch; 0: as long as it takes.",
+    low=0,
+    high=10_000,
 )
 FUNCTIONS = env_list("SMARTQUEUE_FUNCTIONS", "", "Python modules that register functions for `python` jobs.")
 
@@ -281,6 +295,22 @@ SNAPSHOT_WARN_S = env_float(
     "Age in seconds from which on a transaction that keeps dead rows from being removed is reported.",
     low=1,
     high=86_400,
+)
+
+# How many workers are wanted (predictor.forecast)
+BACKLOG_TARGET_S = env_float(
+    "SMARTQUEUE_BACKLOG_TARGET_S",
+    300,
+    "Seconds within which queued work should be done: smartqueue_workers_wanted is as many workers as that takes.",
+    low=1,
+    high=86_400,
+)
+WORKERS_MAX = env_int(
+    "SMARTQUEUE_WORKERS_MAX",
+    100,
+    "The most that smartqueue_workers_wanted asks for.",
+    low=1,
+    high=10_000,
 )
 
 # Processes

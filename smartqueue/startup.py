@@ -24,7 +24,7 @@ WITHOUT_DATABASE = {
 }
 
 
-LONG_LIVED = {"up", "runscheduler", "runworker"}
+LONG_LIVED = {"up", "runscheduler", "runworker", "learn"}
 
 
 def run_command(argv: list[str]) -> None:
@@ -67,12 +67,17 @@ def keep_database() -> None:
         _held.ensure()
 
 
-def stop_database(wait_s: float = 5) -> None:
-    """Give the hold back; the server stops with its last user, for which this waits up to `wait_s` seconds."""
+def stop_database(wait_s: float = 5) -> bool:
+    """Give the hold back; the server stops with its last user, for which this waits up to `wait_s` seconds.
+
+    False: it goes on, somebody else holds it.
+    """
     global _held
+    stopped = True
     if _held is not None:
-        _held.release(wait_s)
+        stopped = _held.release(wait_s)
         _held = None
+    return stopped
 
 
 _held: postgres.Hold | None = None

@@ -36,6 +36,7 @@ class Processes:
             "DATABASE_URL": database_url(),
             "SMARTQUEUE_DATABASE_DIRECT_URL": "",
             "PYTHONDEVMODE": "",
+            "SMARTQUEUE_LEARNING": "false",
             **environment,
         }
         self.started: list[subprocess.Popen[bytes]] = []

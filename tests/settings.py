@@ -10,3 +10,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 PREDICTION_FRESH_S = 0.0  # tests that end a job look for its effect at once; tests/predictor/test_recent.py
+# Asked in the thread of the test: another one has a connection of its own and sees nothing uncommitted.
+PREDICTION_DEADLINE_MS = 0.0
+LEARNING = (
+    False  # a process of its own: tests/predictor/test_learning.py, tests/scheduling/test_learn_duty.py
+)

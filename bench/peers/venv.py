@@ -1,4 +1,7 @@
-"""The peers' own virtual environment, under .bench/ beside the sources, made when it is first needed."""
+"""Virtual environments of the benches' own, under .bench/ beside the sources, made when they are first needed.
+
+Nothing that SmartQueue is only measured against is a requirement of SmartQueue. Called by bench and bench.predict.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,25 @@ class PeersMissing(RuntimeError):
 
 
 def peers_python() -> Path:
-    """The Python that has the peers; installs them unless that was done for these versions. Raises PeersMissing."""
-    pinned = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    folder = CACHE / f"peers-{sys.version_info.major}.{sys.version_info.minor}-{pinned}"
+    """The Python that has the queues and servers that the bench measures against. Raises PeersMissing."""
+    return python_with(REQUIREMENTS, "peers")
+
+
+def python_with(requirements: Path, name: str) -> Path:
+    """A Python that has `requirements`; installs them unless that was done for these versions. Raises PeersMissing."""
+    pinned = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = CACHE / f"{name}-{sys.version_info.major}.{sys.version_info.minor}-{pinned}"
     if not (folder / "complete").exists():
-        _install(folder)
+        _install(folder, requirements)
     return folder / "bin" / "python"
 
 
-def _install(folder: Path) -> None:
+def _install(folder: Path, requirements: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    python = folder / "bin" / "python"
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     try:
         _run([sys.executable, "-m", "venv", str(folder)])
-        _run(
-            [
-                str(python),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-                str(REQUIREMENTS),
-            ]
-        )
+        _run([*pip, "-r", str(requirements)])
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

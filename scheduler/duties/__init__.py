@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scheduler.duties import housekeeping, release_due, replay, sample_queue
 from scheduler.duties.batches import BATCH
+from scheduler.duties.learn import learn
 from scheduler.duties.reclaim_expired import ReclaimExpired
 from scheduler.duties.rescue_lost import RescueLost
 from scheduler.duties.watch_snapshots import SnapshotWatch
@@ -36,5 +37,6 @@ def duties_of_a_term() -> tuple[Duty, ...]:
         Duty("replay", 0.5, replay.run),
         Duty("sample_queue", 5.0, sample_queue.run),
         Duty("watch_snapshots", 5.0, SnapshotWatch().run),
+        Duty("learn", 5.0, learn.run),
         Duty("housekeeping", 60.0, housekeeping.run),
     )

@@ -18,7 +18,8 @@ NAMES = {
     "smartqueue_database_up", "smartqueue_jobs", "smartqueue_workers", "smartqueue_leader_term",
     "smartqueue_leader_last_seen_seconds", "smartqueue_attempts_1h", "smartqueue_wait_seconds_1h",
     "smartqueue_run_seconds_1h", "smartqueue_prediction_mape_24h", "smartqueue_oldest_queued_seconds",
-    "smartqueue_dead_rows", "smartqueue_oldest_snapshot_seconds",
+    "smartqueue_dead_rows", "smartqueue_oldest_snapshot_seconds", "smartqueue_forecast_arrivals_per_minute",
+    "smartqueue_forecast_queued_seconds", "smartqueue_workers_wanted",
 }  # fmt: skip
 
 
@@ -84,6 +85,12 @@ def test_all_metrics_by_name(scrape, bob, submit, log):
     assert found["smartqueue_wait_seconds_1h"] == {("0.5",): 2.0, ("0.95",): 2.9, ("0.99",): 2.98}
     assert found["smartqueue_run_seconds_1h"]["0.5", "python"] == pytest.approx(0.2)
     assert found["smartqueue_prediction_mape_24h"] == {("python",): pytest.approx((0.5 + 2.5) / 2)}
+    assert found["smartqueue_forecast_arrivals_per_minute"] == {
+        ("5",): pytest.approx(5),
+        ("15",): pytest.approx(5),
+    }
+    assert found["smartqueue_forecast_queued_seconds"].keys() == {("5",), ("15",)}
+    assert found["smartqueue_workers_wanted"][()] >= 1
 
 
 def test_an_empty_platform(scrape, db):
@@ -95,11 +102,16 @@ def test_an_empty_platform(scrape, db):
         "oldest_queued_seconds",
         "dead_rows",
         "oldest_snapshot_seconds",
+        "forecast_arrivals_per_minute",
+        "forecast_queued_seconds",
+        "workers_wanted",
     }
     assert set(found) == {f"smartqueue_{name}" for name in always}
     assert set(found["smartqueue_jobs"].values()) == {0}
     assert found["smartqueue_oldest_queued_seconds"] == {(): 0}
     assert found["smartqueue_oldest_snapshot_seconds"] == {("", "", ""): 0}
+    assert found["smartqueue_forecast_queued_seconds"] == {("5",): 0, ("15",): 0}
+    assert found["smartqueue_workers_wanted"] == {(): 1}
     assert set(found["smartqueue_dead_rows"]) == {("jobs_job",), ("jobs_worker",)}
 
 
@@ -174,3 +186,12 @@ def test_a_statement_that_takes_too_long_costs_only_its_gauge(scrape, bob, log, 
     assert found["smartqueue_database_up"] == {(): 1}
     assert "smartqueue_attempts_1h" not in found
     assert "smartqueue_wait_seconds_1h" in found
+
+
+def test_without_a_count_of_the_queue_there_is_no_forecast(scrape, bob, submit, monkeypatch):
+    submit(bob)
+    monkeypatch.setattr(collectors, "UNFINISHED", "SELECT 'queued', 'high', 1 FROM pg_sleep(60)")
+    monkeypatch.setattr(collectors, "TIME_LIMIT_MS", 50)
+    found = scrape()
+    assert "smartqueue_workers_wanted" not in found
+    assert "smartqueue_oldest_queued_seconds" in found

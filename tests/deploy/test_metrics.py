@@ -10,12 +10,18 @@ import pytest
 from django_prometheus.middleware import Metrics
 from prometheus_client.metrics import MetricWrapperBase
 
+import predictor.guard
 import scheduler.metrics
 from analytics.collectors import GAUGES
 from tests.deploy.files import DASHBOARD, ROOT, compose, read_yaml, text_of
 
 Panel = dict[str, Any]
 PANELS: list[Panel] = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+ROLES = {
+    "smartqueue_worker_": "worker",
+    "smartqueue_scheduler_": "scheduler",
+    "smartqueue_prediction_": "web",
+}
 PROMQL = {"sum", "min", "max", "by", "rate", "histogram_quantile"}
 ROW = re.compile(r"^\| `(smartqueue_\w+)` \| (gauge|counter|histogram) \|(.*?)\| (\w+) \|", re.MULTILINE)
 
@@ -28,13 +34,13 @@ def documented() -> dict[str, tuple[str, set[str], str]]:
 
 
 def exported() -> dict[str, tuple[str, set[str], str]]:
-    """The same, as the code says: the database's gauges on web, the rest in scheduler.metrics."""
+    """The same, as the code says: the database's gauges and the guard's on web, the rest in scheduler.metrics."""
     found = {name: ("gauge", set(labels), "web") for name, _, labels in GAUGES}
-    for metric in vars(scheduler.metrics).values():
+    for metric in (*vars(scheduler.metrics).values(), *vars(predictor.guard).values()):
         if isinstance(metric, MetricWrapperBase | scheduler.metrics.Durations):
             (described,) = getattr(metric, "describe", metric.collect)()
             name = described.name + ("_total" if described.type == "counter" else "")
-            role = "worker" if name.startswith("smartqueue_worker") else "scheduler"
+            role = next(role for start, role in ROLES.items() if name.startswith(start))
             found[name] = (described.type, set(getattr(metric, "_labelnames", ["type"])), role)
     return found
 

@@ -122,11 +122,22 @@ class TestOutput:
 
 def test_executions_tell_the_attempts(api, bob, done_job):
     first, second = api(bob).get(f"/jobs/{done_job.pk}/executions").json()["results"]
-    assert {"id", "job_id", "runtime_ms", "predicted_runtime_ms", "worker_id", "logged_at"} < set(first)
+    predicted = {"predicted_runtime_ms", "predicted_low_ms", "predicted_high_ms"}
+    assert {"id", "job_id", "runtime_ms", *predicted, "worker_id", "logged_at"} < set(first)
     assert (first["attempt"], first["outcome"], first["final"]) == (1, "failed", False)
     assert first["error_msg"] == "acme-error"
     assert (second["attempt"], second["outcome"], second["final"]) == (2, "done", True)
     assert second["runtime_ms"] == 12.5
+
+
+def test_the_interval_of_the_prediction_goes_with_the_job_and_its_attempts(api, bob, done_job):
+    interval = {"predicted_runtime_ms": 4200.0, "predicted_low_ms": 2100.0, "predicted_high_ms": 9000.0}
+    Job.objects.filter(pk=done_job.pk).update(**interval)
+    done_job.executions.update(**interval)
+    job = api(bob).get(f"/jobs/{done_job.pk}").json()
+    attempt = api(bob).get(f"/jobs/{done_job.pk}/executions").json()["results"][0]
+    listed = api(bob).get("/jobs/").json()["results"][0]
+    assert all(interval.items() <= shown.items() for shown in (job, attempt, listed))
 
 
 def test_events_tell_the_way(api, bob, done_job):

@@ -17,7 +17,7 @@ from smartqueue.asgi import application
 PATHS = [
     "/jobs/", "/jobs/{job}", "/jobs/{job}/output", "/jobs/{job}/executions", "/jobs/{job}/events", "/jobs/workers",
     "/workers/", "/jobs/scheduler/leader", "/pauses", "/replays", "/analytics/summary", "/analytics/throughput",
-    "/analytics/prediction-accuracy", "/analytics/queue-depth", "/analytics/scheduler-leader",
+    "/analytics/prediction-accuracy", "/analytics/queue-depth", "/analytics/scheduler-leader", "/predictor/accuracy",
 ]  # fmt: skip
 PAGES = ["/dashboard/", "/dashboard/jobs/{job}/", "/dashboard/workers/", "/dashboard/analytics/"]
 

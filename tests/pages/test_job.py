@@ -55,6 +55,15 @@ def test_a_waiting_job(browse: Browse, bob: User, job: Job) -> None:
     assert "0 of 2" in section(page, "facts")
 
 
+def test_the_prediction_comes_with_its_interval(browse: Browse, bob: User, job: Job) -> None:
+    path, shown = f"/dashboard/jobs/{job.pk}/", "4.2 s (2.1 s to 9.0 s with 80 % probability)"
+    Job.objects.update(predicted_runtime_ms=4200, predicted_low_ms=2100, predicted_high_ms=9000)
+    assert shown in " ".join(section(browse(bob).get(path).text, "facts").split())
+    Job.objects.update(predicted_low_ms=None, predicted_high_ms=None)
+    facts = section(browse(bob).get(path).text, "facts")
+    assert ("4.2 s" in facts, "probability" in facts) == (True, False)
+
+
 def test_a_dead_letter_shows_its_attempts_and_errors(browse: Browse, bob: User, job: Job) -> None:
     claim(job)
     finish(job, "failed", runtime_ms=1500.0, error="first <error>", retry_delay_s=0.0)
@@ -71,6 +80,25 @@ def test_a_dead_letter_shows_its_attempts_and_errors(browse: Browse, bob: User, 
     assert "dead letter" in page
     assert "There is no result: the job failed, see its attempts." in page
     assert f"/dashboard/jobs/{job.pk}/cancel/" not in page
+
+
+def test_the_two_run_times_are_told_apart(browse: Browse, bob: User, job: Job) -> None:
+    path, words = f"/dashboard/jobs/{job.pk}/", "from claimed to"
+    assert words not in section(browse(bob).get(path).text, "facts")
+    claim(job)
+    assert f"{words} now" in section(browse(bob).get(path).text, "facts")
+    finish(job, "done", runtime_ms=961.0)
+    page = browse(bob).get(path).text
+    assert f"{words} finished" in section(page, "facts")
+    assert "961 ms" in section(page, "attempts")
+    assert "Ran: the time of the job itself" in section(page, "attempts")
+
+
+def test_a_retry_policy_of_its_own_is_shown(browse: Browse, bob: User, job: Job, submit: Submit) -> None:
+    own = submit(bob, retry={"base_s": 0.5, "jitter": "none"}, **SHELL)
+    facts = section(browse(bob).get(f"/dashboard/jobs/{own.pk}/").text, "facts")
+    assert "<dt>Retry</dt><dd>base_s 0.5, jitter none " in facts
+    assert "<dt>Retry</dt>" not in section(browse(bob).get(f"/dashboard/jobs/{job.pk}/").text, "facts")
 
 
 def test_output_is_shown_by_attempt_and_escaped(browse: Browse, bob: User, job: Job) -> None:

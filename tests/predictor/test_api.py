@@ -10,8 +10,8 @@ from rest_framework.test import APIClient
 
 from orgs.models import User
 from predictor import store
-from predictor.models import ModelVersion
-from tests.predictor.builders import network
+from predictor.models import ModelVersion, Trust
+from tests.predictor.builders import model
 
 pytestmark = pytest.mark.django_db
 Ask = Callable[..., Response]
@@ -63,21 +63,26 @@ def test_runtimes_of_the_type_are_taken_up(ask: Ask) -> None:
     assert ask({"job_type": "etl", "history": history}).json()["predicted_runtime_ms"] == pytest.approx(900)
 
 
-def test_network_in_force_corrects(ask: Ask) -> None:
-    net = network(head=0.0)
-    net.params["head.bias"][...] = np.log(2)
-    store.activate(ModelVersion.objects.create(kind="lstm", weights=store.pack(net)))
+@pytest.mark.parametrize(("errors", "expected"), [([4, 3, 2, 1, 0], 1000), ([0, 1, 2, 3, 4], 500)])
+def test_network_in_force_corrects_as_far_as_it_is_believed(
+    ask: Ask, errors: list[float], expected: float
+) -> None:
+    weights = store.pack(model(head=0.0, bias=np.log(2)), {})
+    store.activate(ModelVersion.objects.create(kind="lstm", weights=weights))
+    Trust.objects.create(org=None, job_type="", errors=errors, low=0, high=0, runs=50)
     known = ask({"job_type": "etl", "history": [{"job_type": "etl", "runtime_ms": 500}]}).json()
-    assert known["predicted_runtime_ms"] == pytest.approx(1000, rel=1e-4)
+    assert known["predicted_runtime_ms"] == pytest.approx(expected, rel=1e-4)
     assert ask({"job_type": "etl", "history": ["ml"]}).json()["predicted_runtime_ms"] == pytest.approx(3300)
 
 
-def test_without_a_usable_model_the_priority_is_neutral(ask: Ask) -> None:
-    ModelVersion.objects.update(active=False)
-    expected = {"predicted_runtime_ms": None, "predicted_priority": 0.5, "job_type": "ml"}
-    assert ask({"job_type": "ml", "history": []}).json() == expected
-    ModelVersion.objects.create(kind="lstm", weights=b"rubbish", active=True)
-    assert ask({"job_type": "ml", "history": []}).json() == expected
+def test_without_a_usable_model_there_is_still_the_cold_start_and_the_base(ask: Ask) -> None:
+    known = {"job_type": "etl", "history": [{"job_type": "etl", "runtime_ms": 500}]}
+    for weights in (None, b"rubbish"):
+        ModelVersion.objects.update(active=False)
+        if weights:
+            ModelVersion.objects.create(kind="lstm", weights=weights, active=True)
+        assert ask({"job_type": "ml", "history": []}).json()["predicted_runtime_ms"] == 12000
+        assert ask(known).json()["predicted_runtime_ms"] == pytest.approx(500)
 
 
 @pytest.mark.parametrize(

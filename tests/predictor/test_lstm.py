@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from predictor.lstm import Array, Indices, Network, Shape, at_last_step, end_state
+from predictor.lstm import Array, Indices, Network, Params, Shape, at_last_step, end_state
 from predictor.optim import pinball
-from predictor.train import gradients
 
 SHAPE = Shape(inputs=3, hidden=4, outputs=2)
 LENGTHS = np.array([5, 2, 1, 4])
@@ -29,6 +28,15 @@ def net(rng: np.random.Generator) -> Network:
 @pytest.fixture
 def x(rng: np.random.Generator) -> Array:
     return rng.normal(size=(5, 4, 3))  # (T, B, inputs)
+
+
+def gradients(net: Network, x: Array, lengths: Indices, targets: Array) -> Params:
+    """Of the quantile loss at the last real steps."""
+    outputs, tape = net.forward(x, lengths)
+    d_last = pinball(at_last_step(outputs, lengths), targets, QUANTILES)[1]
+    d_outputs = np.zeros_like(outputs)
+    d_outputs[lengths - 1, np.arange(len(lengths))] = d_last
+    return net.backward(d_outputs, tape)[0]
 
 
 def numeric_gradient(value: Callable[[], float], at: Array, step: float = 1e-6) -> Array:
@@ -54,7 +62,7 @@ def test_gradient_of_each_parameter_is_the_numeric_one(
         outputs, _ = net.forward(x, lengths)
         return pinball(at_last_step(outputs, lengths), targets, QUANTILES)[0]
 
-    _, grads = gradients(net, x, lengths, targets, QUANTILES)
+    grads = gradients(net, x, lengths, targets)
     assert np.abs(grads[name]).max() > 1e-6
     np.testing.assert_allclose(grads[name], numeric_gradient(loss, net.params[name]), rtol=1e-5, atol=1e-8)
 
@@ -118,12 +126,12 @@ def test_padding_changes_neither_outputs_nor_gradients(net: Network, x: Array, f
         padded[length:, column] = filling
     targets = np.zeros(4)
     last = at_last_step(net.forward(padded, LENGTHS)[0], LENGTHS)
-    _, grads = gradients(net, padded, LENGTHS, targets, QUANTILES)
+    grads = gradients(net, padded, LENGTHS, targets)
     total = {name: np.zeros_like(value) for name, value in net.params.items()}
     for column, length in enumerate(LENGTHS):
         alone, one = x[:length, column : column + 1], np.array([length])
         np.testing.assert_allclose(last[column], net.forward(alone)[0][-1, 0], rtol=1e-12)
-        for name, grad in gradients(net, alone, one, targets[:1], QUANTILES)[1].items():
+        for name, grad in gradients(net, alone, one, targets[:1]).items():
             total[name] += grad / len(LENGTHS)
     for name, grad in grads.items():
         np.testing.assert_allclose(grad, total[name], rtol=1e-10, atol=1e-12)

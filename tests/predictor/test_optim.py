@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from predictor.lstm import Array
 from predictor.optim import Adam, clip_global_norm, pinball
 
 
@@ -63,3 +64,37 @@ def test_decay_shrinks_matrices_and_leaves_biases() -> None:
     Adam(params, rate=0.1, decay=0.5).step({name: np.zeros_like(value) for name, value in params.items()})
     np.testing.assert_allclose(params["w"], 0.95)
     np.testing.assert_allclose(params["b"], 1.0)
+
+
+def test_gradient_of_censored_and_weighted_targets_is_the_numeric_one() -> None:
+    rng = np.random.default_rng(2)
+    outputs, targets, censored = rng.normal(size=(6, 3)), rng.normal(size=6), np.arange(6) % 2 == 0
+
+    def loss(at: Array) -> float:
+        return pinball(at, targets, (0.1, 0.5, 0.9), censored=censored, shares=(1.0, 3.0, 1.0))[0]
+
+    gradient = pinball(outputs, targets, (0.1, 0.5, 0.9), censored=censored, shares=(1.0, 3.0, 1.0))[1]
+    for place in np.ndindex(outputs.shape):
+        nudge = np.zeros_like(outputs)
+        nudge[place] = 1e-6
+        assert gradient[place] == pytest.approx(
+            (loss(outputs + nudge) - loss(outputs - nudge)) / 2e-6, abs=1e-7
+        )
+
+
+def test_a_censored_target_is_a_lower_bound() -> None:
+    outputs, targets = np.array([[-1.0], [1.0]]), np.zeros(2)
+    _, gradient = pinball(outputs, targets, [0.5], censored=np.array([True, True]))
+    assert gradient[0] < 0
+    assert gradient[1] == 0
+    below = pinball(outputs[:1], targets[:1], [0.5], censored=np.array([True]))
+    assert below[0] == pinball(outputs[:1], targets[:1], [0.5])[0]
+    assert pinball(outputs[1:], targets[1:], [0.5], censored=np.array([True]))[0] == 0
+
+
+def test_shares_say_how_much_each_quantile_counts() -> None:
+    outputs, targets = np.array([[1.0, -1.0]]), np.zeros(1)
+    plain, plain_gradient = pinball(outputs, targets, (0.5, 0.5))
+    once, gradient = pinball(outputs, targets, (0.5, 0.5), shares=(1.0, 3.0))
+    assert once == pytest.approx(2 * plain)
+    np.testing.assert_allclose(gradient, plain_gradient * [1.0, 3.0])

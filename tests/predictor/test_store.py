@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -9,22 +10,25 @@ from threading import Barrier
 import numpy as np
 import pytest
 from django.db import connection
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictor import store
+from predictor.estimate import Knowledge
 from predictor.exceptions import UnusableModel
 from predictor.features import SCHEMA
-from predictor.lstm import Network
 from predictor.models import ModelVersion
-from tests.predictor.builders import network
+from tests.predictor.builders import model
 
-PACKED = store.pack(network())
+LEVELS = {"etl": 7.5, "shell": 6.25}
+PACKED = store.pack(model(), LEVELS)
 
 
-def save(net: Network) -> ModelVersion:
+def save(origin: str = ModelVersion.RETRAIN) -> ModelVersion:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    return store.save(net, metrics={"log2_network": 0.5}, trained_on=7, window=(moment, moment))
+    return store.save(
+        PACKED, origin=origin, metrics={"log2_network": 0.5}, trained_on=7, window=(moment, moment)
+    )
 
 
 def npz(**arrays: np.ndarray) -> bytes:
@@ -34,11 +38,13 @@ def npz(**arrays: np.ndarray) -> bytes:
 
 
 def test_round_trip() -> None:
-    net = network(seed=3, outputs=3)
-    again = store.unpack(store.pack(net))
-    assert again.shape == net.shape
-    for name, value in net.params.items():
-        np.testing.assert_array_equal(again.params[name], value)
+    made = model(seed=3, hidden=5)
+    again = store.unpack(store.pack(made, LEVELS))
+    assert again.levels == LEVELS
+    assert again.network is not None
+    assert again.network.hidden == 5
+    for name, value in made.params.items():
+        np.testing.assert_array_equal(again.network.params[name], value)
 
 
 @pytest.mark.parametrize(
@@ -62,24 +68,51 @@ def test_what_is_no_model_is_refused(data: bytes, complaint: str) -> None:
 
 
 def test_other_features_are_refused() -> None:
-    other = {**SCHEMA, "features": [*SCHEMA["features"][1:], "mood"]}
+    other = {**SCHEMA, "ask": [*SCHEMA["ask"][1:], "mood"]}
     with pytest.raises(UnusableModel, match=r"other features .* run `retrain`"):
-        store.unpack(store.pack(network(), schema=other))
+        store.unpack(store.pack(model(), LEVELS, schema=other))
 
 
-def test_weights_that_do_not_fit_the_header_are_refused() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden": 9}, {"hidden": "many"}, {"hidden": None}, {"levels": ["etl"]}, {"levels": {"etl": "long"}}],
+)
+def test_a_header_that_does_not_fit_the_weights_is_refused(change: dict[str, object]) -> None:
+    made = model()
+    header = {"format": store.FORMAT, "schema": dict(SCHEMA), "hidden": made.hidden, "levels": LEVELS}
+    data = npz(header=np.array(json.dumps(header | change)), **made.params)
     with pytest.raises(UnusableModel, match="do not fit its header"):
-        store.unpack(store.pack(network(inputs=4)))
+        store.unpack(data)
+
+
+@pytest.mark.parametrize("missing", ["hidden", "levels"])
+def test_a_header_with_a_gap_is_refused(missing: str) -> None:
+    made = model()
+    header = {"format": store.FORMAT, "schema": dict(SCHEMA), "hidden": made.hidden, "levels": LEVELS}
+    del header[missing]
+    with pytest.raises(UnusableModel, match="do not fit its header"):
+        store.unpack(npz(header=np.array(json.dumps(header)), **made.params))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
-    net = network()
-    net.params["layer1.bias"][3] = value
+    made = model()
+    made.params["head.bias"][1] = value
     with pytest.raises(UnusableModel, match="finite"):
-        store.unpack(store.pack(net))
+        store.unpack(store.pack(made, LEVELS))
 
 
+def test_levels_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(UnusableModel, match="finite"):
+        store.unpack(store.pack(model(), {"etl": float("nan")}))
+
+
+def test_weights_of_another_precision_are_refused() -> None:
+    with pytest.raises(UnusableModel, match="32 bit"):
+        store.unpack(store.pack(model(dtype=np.float64), LEVELS))
+
+
+@settings(deadline=None)
 @given(st.integers(0, len(PACKED) - 1), st.integers(1, 255))
 def test_a_damaged_byte_is_refused_or_harmless(place: int, change: int) -> None:
     damaged = bytearray(PACKED)
@@ -88,28 +121,61 @@ def test_a_damaged_byte_is_refused_or_harmless(place: int, change: int) -> None:
         again = store.unpack(bytes(damaged))
     except UnusableModel:
         return
-    assert again.shape == network().shape
+    assert again.network is not None
+    assert again.network.hidden == model().hidden
 
 
 @pytest.mark.django_db
 def test_saved_version_has_its_parent_and_is_not_in_force(cold_start: ModelVersion) -> None:
-    version = save(network())
+    version = save()
     version.refresh_from_db()
     assert (version.active, version.parent, version.trained_on) == (False, cold_start, 7)
+    assert (version.origin, version.activated_at) == ("retrain", None)
     assert version.feature_schema == SCHEMA
     loaded = store.load(version.pk)
-    assert loaded is not None
-    assert loaded.shape == network().shape
-    assert store.load(cold_start.pk) is None
+    assert loaded.levels == LEVELS
+    assert loaded.network is not None
+    assert store.load(cold_start.pk).network is None
+
+
+@pytest.mark.django_db
+def test_the_parent_of_a_version_is_never_one_that_was_learned_online(cold_start: ModelVersion) -> None:
+    """So that the way back outlives the pruning of those."""
+    trained = save()
+    store.activate(trained)
+    for _ in range(3):
+        online = save(ModelVersion.ONLINE)
+        assert online.parent == trained
+        store.activate(online)
+    assert save().parent == trained
+
+
+@pytest.mark.django_db
+def test_of_the_versions_that_nobody_goes_back_to_the_newest_are_kept(cold_start: ModelVersion) -> None:
+    """Learned online or never in force; one that is or was in force by a retraining stays."""
+    trained = save()
+    store.activate(trained)
+    rejected = save()
+    online = [save(ModelVersion.ONLINE) for _ in range(5)]
+    store.activate(online[1])
+    assert store.prune(2) == 3
+    left = ModelVersion.objects.exclude(pk=cold_start.pk).order_by("pk")
+    assert list(left) == [trained, online[1], online[3], online[4]]
+    assert not ModelVersion.objects.filter(pk=rejected.pk).exists()
+    assert store.prune(2) == 0
 
 
 @pytest.mark.django_db
 def test_activating_puts_one_version_in_force(cold_start: ModelVersion) -> None:
-    version = save(network())
+    version = save()
     store.activate(version)
     assert list(ModelVersion.objects.filter(active=True)) == [version]
+    assert ModelVersion.objects.get(active=True).activated_at is not None
+    loaded = store.active()
+    assert loaded.levels == LEVELS
     store.activate(cold_start)
     assert list(ModelVersion.objects.filter(active=True)) == [cold_start]
+    assert store.active() == Knowledge()
 
 
 @pytest.mark.django_db
@@ -120,11 +186,15 @@ def test_broken_version_is_not_put_in_force(cold_start: ModelVersion) -> None:
     assert list(ModelVersion.objects.filter(active=True)) == [cold_start]
     with pytest.raises(UnusableModel, match="is gone"):
         store.load(broken.pk + 1)
+    ModelVersion.objects.update(active=False)
+    assert store.active() == Knowledge()
+    ModelVersion.objects.filter(pk=broken.pk).update(active=True)
+    assert store.active() == Knowledge()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_activations_at_once_leave_one_in_force(cold_start: ModelVersion) -> None:
-    versions = [save(network()) for _ in range(4)]
+    versions = [save() for _ in range(4)]
     together = Barrier(len(versions))
 
     def activate(version: ModelVersion) -> None:

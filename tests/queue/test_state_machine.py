@@ -199,7 +199,9 @@ class QueueMachine(RuleBasedStateMachine):
         """The answers of the worker's claims never reached it."""
         claims.hand_back_unknown(worker_id=worker, held=[])
         for job in self._running_on(worker):
-            job.status = states.QUEUED
+            job.status = self._after(job, "released", None)
+            if job.status == states.CANCELLED:
+                job.ended.append("cancelled")
 
     # What the leader does
 

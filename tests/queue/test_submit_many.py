@@ -46,7 +46,7 @@ class TestMany:
         events = JobEvent.objects.order_by("job_id").values_list("org_id", "actor")
         assert list(events) == [(job.org_id, f"user:{job.user_id}") for job in (first, second, last)]
 
-    def test_one_prediction_for_jobs_that_look_the_same(self, bob: User, predictor: Any) -> None:
+    def test_predictions_of_a_batch_are_asked_for_at_once(self, bob: User, predictor: Any) -> None:
         asked = []
 
         def predict(requests: Any) -> list[Prediction]:
@@ -56,7 +56,7 @@ class TestMany:
         predictor(predict)
         names = ["a", "bb", "a", "bb", "ccc"]
         many(bob, *({"name": name} for name in names))
-        assert asked == [["a", "bb", "ccc"]]
+        assert asked == [names]
         assert list(Job.objects.order_by("pk").values_list("name", "predicted_runtime_ms")) == [
             (name, float(len(name))) for name in names
         ]

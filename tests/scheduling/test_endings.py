@@ -14,7 +14,7 @@ from scheduler import endings
 def finish(outcome: Outcome, *, shut_down: bool = False, **fields: Any) -> Finish:
     values: dict[str, Any] = {"type": "shell", "retry_policy": None, "retry_count": 0, **fields}
     job = Claimed(
-        id=1, org_id=1, name="n", queue="default", payload={}, attempt=1, max_retries=3, timeout_s=60.0,
+        id=1, org_id=1, user_id=None, name="n", queue="default", payload={}, attempt=1, max_retries=3, timeout_s=60.0,
         soft_timeout_s=None, memory_mb=None, cpu_s=None, predicted_runtime_ms=None, wait_ms=0.0, **values,
     )  # fmt: skip
     return endings.of_outcome(job, outcome, "shutdown" if shut_down else None)

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from jobs import notify, services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, Worker
 from orgs.models import User
+from predictor.models import RunHistory
+from predictor.selectors import window_of
 from tests.executors import light_functions
 from tests.processes import Processes, alive, processes
 from tests.waiting import wait_until
@@ -75,6 +79,24 @@ def test_many_jobs_end_with_log_events_and_count(worker: Any, bob: User, submit:
     assert ExecutionLog.objects.filter(outcome="done", final=True).count() == len(jobs)
     assert JobEvent.objects.count() == 3 * len(jobs)
     wait_until(lambda: Worker.objects.get().jobs_processed == len(jobs), 10, "the worker has told its count")
+
+
+def test_predictions_know_of_what_a_worker_ran(worker: Any, bob: User, submit: Submit) -> None:
+    for _ in range(3):
+        ended(call(submit, bob, "noop", name="known"))
+    call(submit, bob, "light.leave", name="known", max_retries=0)
+
+    def count_known() -> int:
+        known = RunHistory.objects.filter(org=bob.org, job_type="python", job_name="known", user_id=bob.pk)
+        return sum(known.values_list("count", flat=True))
+
+    wait_until(lambda: count_known() == 4, 20, "all four are in the window")
+    window = RunHistory.objects.get(job_name="known", user_id=bob.pk)
+    runs = window_of(window.runs, window.count).runs
+    assert [(run.ended, run.done) for run in runs] == [(1.0, 1.0)] * 3 + [(0.0, 0.0)]
+    now = timezone.now().timestamp()
+    assert all(now - 60 < run.asked_at <= run.ended_at <= now for run in runs)
+    assert submit(bob, name="known").prediction_source == "base"
 
 
 def test_output_is_stored_before_the_ending(worker: Any, bob: User, submit: Submit) -> None:
@@ -210,11 +232,12 @@ def test_a_worker_that_is_told_to_drain_lets_its_jobs_end_and_stops(
 
 
 def test_only_the_queues_that_were_asked_for(platform: Processes, bob: User, submit: Submit) -> None:
-    start_worker(platform, "--queues", "reports, mail")
+    worker = start_worker(platform, "--queues", "reports, mail")
     assert (Worker.objects.get().queues, Worker.objects.get().lock_key is None) == (
         ["reports", "mail"],
         False,
     )
+    assert "queues=reports,mail" in platform.output_of(worker)
     left, taken = call(submit, bob, "noop"), call(submit, bob, "noop", queue="mail")
     ended(taken)
     left.refresh_from_db()
@@ -228,6 +251,21 @@ def test_an_empty_list_is_refused(platform: Processes, option: str, expected: st
     process = platform.start("runworker", option, " , ")
     assert process.wait(timeout=30) != 0
     assert f"{option}: expected {expected}" in platform.output_of(process)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--queues", "a,,b", "--queues: expected names of queues, as in default,reports; a name is empty in 'a,,b'"),
+        ("--queues", "a,b/x", "--queues: 'b/x' cannot be used; expected names of queues"),
+        ("--grace", "-1", "argument --grace: expected a number of seconds from 0 to 3600, got '-1'"),
+        ("--grace", "nan", "argument --grace: expected a number of seconds from 0 to 3600, got 'nan'"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_used_are_named(option: str, value: str, expected: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command("runworker", f"{option}={value}")
+    assert expected in str(refused.value)
 
 
 def test_the_listening_session_holds_the_workers_lock_again_after_it_was_cut(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as AnyDatabaseError
 
-from predictor import retraining
+from orgs.models import Organization
+from predictor import report, retraining
 from predictor.exceptions import PredictorError
-from predictor.train import TooLittleHistory
+from predictor.retraining import TooLittleHistory
+
+_BAR = 30  # characters
 
 
 class Command(BaseCommand):
@@ -27,13 +31,23 @@ class Command(BaseCommand):
             metavar="RUNS",
             help="only the newest so many runs (default %(default)s)",
         )
+        parser.add_argument("--org", metavar="NAME", help="only runs of this organisation")
+        parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page on how it went")
         parser.add_argument("--seed", type=_seed, default=0, help="of the random start and order (default 0)")
 
-    def handle(self, *, dry_run: bool, since: datetime | None, limit: int, seed: int, **options: Any) -> None:
+    def handle(
+        self, *, dry_run: bool, since: datetime | None, limit: int, seed: int, org: str | None,
+        report: Path | None, **options: Any,
+    ) -> None:  # fmt: skip
         self.stdout.write(f"Learning from the newest {limit} runs at most (--limit).")
         try:
-            report = retraining.retrain(
-                since=since, limit=limit, seed=seed, dry_run=dry_run, progress=self._progress
+            done = retraining.retrain(
+                since=since,
+                limit=limit,
+                org_id=_org_id(org),
+                seed=seed,
+                dry_run=dry_run,
+                progress=self._progress,
             )
         except TooLittleHistory as shortage:
             self.stdout.write(f"Nothing was trained. {shortage}")
@@ -41,12 +55,38 @@ class Command(BaseCommand):
         except (AnyDatabaseError, PredictorError) as error:
             reason = str(error).partition("\n")[0]
             raise CommandError(f"Retraining failed: {reason}") from error
-        for name, value in report.metrics.items():
+        for name, value in done.metrics.items():
             self.stdout.write(f"{name}: {value:.4g}")
-        self.stdout.write(report.verdict)
+        self.stdout.write(done.verdict)
+        if report:
+            self._write_report(report, done)
 
-    def _progress(self, epoch: int, loss: float, stop_loss: float) -> None:
-        self.stderr.write(f"epoch {epoch}: loss {loss:.4f}, on later runs {stop_loss:.4f}")
+    def _progress(self, stage: str, share: float, said: str) -> None:
+        """On a terminal a bar that moves; elsewhere a line when a stage is over."""
+        filled = round(share * _BAR)
+        line = f"{stage:<9} [{'#' * filled}{' ' * (_BAR - filled)}] {share:4.0%} {said}"
+        if self.stderr.isatty():
+            self.stderr.write(f"\r{line}", ending="\n" if share >= 1 else "")
+        elif share >= 1:
+            self.stderr.write(line)
+
+    def _write_report(self, path: Path, done: retraining.Report) -> None:
+        try:
+            report.write(
+                path, title="Retraining", summary=dict(done.metrics), verdict=done.verdict, runs=done.judged
+            )
+        except OSError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"The report is in {path}.")
+
+
+def _org_id(name: str | None) -> int | None:
+    if name is None:
+        return None
+    found = Organization.objects.filter(name=name).values_list("pk", flat=True).first()
+    if found is None:
+        raise CommandError(f"--org: there is no organisation {name!r}; expected the name of one.")
+    return found
 
 
 def _moment(text: str) -> datetime:
