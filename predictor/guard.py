@@ -113,8 +113,13 @@ class WithFallback:
     def _tell(self, error: Exception) -> None:
         """The same failure at every submission is one line; that the breaker is open is told when it opens."""
         text = repr(error)
-        if text != self._told and not isinstance(error, BreakerOpen):
-            self._told = text
+        if text == self._told or isinstance(error, BreakerOpen):
+            return
+        self._told = text
+        if isinstance(error, TimeoutError) and not self._last:
+            # A process that has just begun loads the model and connects.
+            logger.info("action=prediction_not_ready: the fallback answers")
+        else:
             logger.warning("action=prediction_failed error=%s: the fallback answers", text)
 
     def _fallback(self, request: PredictionRequest) -> Prediction:

@@ -81,9 +81,7 @@ class PredictRequestSerializer(StrictSerializer):
 
 
 class PredictResponseSerializer(serializers.Serializer[Any]):
-    predicted_runtime_ms = serializers.FloatField(
-        allow_null=True, help_text="Milliseconds; null when no model answers."
-    )
+    predicted_runtime_ms = serializers.FloatField(allow_null=True, help_text="Milliseconds.")
     predicted_priority = serializers.FloatField(help_text="1 / (1 + predicted_runtime_ms / 3000), or 0.5.")
     job_type = JobTypeField()
 

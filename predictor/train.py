@@ -91,13 +91,14 @@ class Trainer:
                 losses.append(self._step([teach[row] for row in rows]))
                 step += 1
             loss = self.loss(stop)
-            if progress:
-                said = f"epoch {epoch}: loss {np.mean(losses):.4f}, on later runs {loss:.4f}"
-                progress("learning", epoch / epochs, said)
             since_best = 0 if loss < best else since_best + 1
             if loss < best:
                 best, best_params = loss, _copied(self.model.params)
-            if since_best >= self._config.patience:
+            is_over = epoch == epochs or since_best >= self._config.patience
+            if progress:
+                said = f"epoch {epoch}: loss {np.mean(losses):.4f}, on later runs {loss:.4f}"
+                progress("learning", 1.0 if is_over else epoch / epochs, said)
+            if is_over:
                 break
         self._restore(best_params)
         return best
