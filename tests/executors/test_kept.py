@@ -229,7 +229,8 @@ async def test_take_back_releases_what_waits_for_a_slot(caller: Caller, tmp_path
 
 
 async def test_what_is_paused_is_taken_back_and_the_rest_stays(caller: Caller, tmp_path: Path) -> None:
-    running = [Job("light.wait", [0.5, str(tmp_path / str(number))]) for number in range(4)]
+    # Well under half a second, after which what has not begun is taken back, and the process given up.
+    running = [Job("light.wait", [0.25, str(tmp_path / str(number))]) for number in range(4)]
     paused, other = Job("light.wait", [0.0]), Job("light.wait", [0.0])
     caller.kept.start([*running, paused, other])
     pid = await caller.begun(tmp_path / "3")
