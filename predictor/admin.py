@@ -41,6 +41,7 @@ class ModelVersionAdmin(PlatformAdmin):
         "kind",
         "origin",
         "active",
+        "pinned",
         "created_at",
         "activated_at",
         "parent",

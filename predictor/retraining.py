@@ -78,8 +78,9 @@ def retrain(
         why = "dry run" if dry_run else "of one organisation"
         return Report(metrics, None, f"{_sentence(verdict)}; {why}, nothing was stored.", judged)
     version = _stored(learner, verdict, metrics, runs)
-    state = "active" if version.active else "stored but not active"
-    return Report(metrics, version, f"{_sentence(verdict)}; version {version.pk} is {state}.", judged)
+    return Report(
+        metrics, version, f"{_sentence(verdict)}; version {version.pk} is {_state(version)}.", judged
+    )
 
 
 def tell(learner: Learner, runs: Sequence[Run], progress: Progress | None = None) -> None:
@@ -122,7 +123,7 @@ def _stored(
             trained_on=len(runs),
             window=(min(times), max(times)),
         )
-        if verdict.accepted:
+        if verdict.accepted and not store.is_pinned():
             store.activate(version)
             keeping.keep_trust(_believed(verdict, runs).changed)
         store.prune(KEEP_REJECTED)
@@ -140,6 +141,13 @@ def _believed(verdict: Verdict, runs: Sequence[Run]) -> Shadows:
         if number == len(newest) - judged:
             learner.shadows = Shadows()
     return learner.shadows
+
+
+def _state(version: ModelVersion) -> str:
+    if version.active:
+        return "active"
+    why = ": another one was put in force by hand (`rollback_model --release`)" if store.is_pinned() else ""
+    return f"stored but not active{why}"
 
 
 def _metrics(verdict: Verdict, runs: Sequence[Run]) -> dict[str, float]:

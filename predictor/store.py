@@ -111,6 +111,11 @@ def load(version_id: int) -> Knowledge:
     return Knowledge() if version.kind == ModelVersion.COLD_START else unpack(bytes(version.weights or b""))
 
 
+def is_pinned() -> bool:
+    """Whether the version in force was put there by hand."""
+    return ModelVersion.objects.filter(active=True, pinned=True).exists()
+
+
 def prune(keep: int) -> int:
     """Remove what was learned online or never in force, all but the newest `keep`, and never one in force."""
     removable = ModelVersion.objects.filter(kind=ModelVersion.LSTM, active=False).filter(

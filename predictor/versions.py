@@ -45,8 +45,8 @@ def parent_of_active() -> ModelVersion:
 
 
 def put_in_force(wanted: ModelVersion, *, user: User | None) -> bool:
-    """Put `wanted` in force in place of any other and note who did it (None: the command line). It stays until
-    somebody retrains or puts another in force: what learns by itself leaves it alone.
+    """Put `wanted` in force in place of any other and note who did it (None: the command line). It stays in force
+    until somebody releases it or puts another in force: neither learning nor retraining replaces it.
 
     False when it is in force already. Raises UnusableModel when it cannot be loaded; nothing has changed then.
     """
@@ -65,3 +65,21 @@ def put_in_force(wanted: ModelVersion, *, user: User | None) -> bool:
             details={"from": before, "to": wanted.pk},
         )
     return True
+
+
+def release(*, user: User | None) -> ModelVersion:
+    """From here on a better version may take the place of the one in force. Raises NotFound without one."""
+    with transaction.atomic():
+        active = versions().select_for_update().filter(active=True).first()
+        if active is None:
+            raise NotFound("No model version is in force.")
+        if active.pinned:
+            ModelVersion.objects.filter(pk=active.pk).update(pinned=False)
+            audit.record(
+                org=None,
+                user=user,
+                action="model.release",
+                target=str(active),
+                details={"version": active.pk},
+            )
+    return active

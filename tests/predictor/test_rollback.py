@@ -11,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs.prediction import PredictionRequest
 from orgs.models import AuditEntry, Organization, User
-from predictor import service, store, versions
+from predictor import retraining, service, store, versions
 from predictor.models import ModelVersion
+from tests.predictor.builders import alternating_history
+from tests.predictor.conftest import LogRuns
 from tests.predictor.packed import weights
 
 pytestmark = pytest.mark.django_db
@@ -40,11 +42,27 @@ def chain(cold_start: ModelVersion) -> list[ModelVersion]:
 def test_the_parent_comes_back_in_force_and_answers(chain: list[ModelVersion], acme: Organization) -> None:
     wanted = [PredictionRequest(acme.pk, "etl", "nightly")]
     assert service.predict(wanted)[0].model_version == chain[2].pk
-    assert rollback() == f"Version {chain[1].pk} (lstm) is in force.\n"
+    assert rollback().startswith(f"Version {chain[1].pk} (lstm) is in force and stays so; ")
     assert active() == [chain[1].pk]
     assert service.predict(wanted)[0].model_version == chain[1].pk
     rollback()
     assert active() == [chain[0].pk]
+
+
+def test_what_was_put_in_force_by_hand_stays_until_it_is_released(
+    chain: list[ModelVersion], acme: Organization, log_runs: LogRuns
+) -> None:
+    rollback(str(chain[0].pk))
+    log_runs(acme, alternating_history(400))
+    report = retraining.retrain(seed=1)
+    assert report.version is not None
+    assert "put in force by hand" in report.verdict
+    assert active() == [chain[0].pk]
+    assert rollback("--release") == f"Better versions may replace version {chain[0].pk} (cold_start).\n"
+    report = retraining.retrain(seed=1)
+    assert report.version is not None
+    assert active() == [report.version.pk]
+    assert AuditEntry.objects.filter(action="model.release").count() == 1
 
 
 def test_a_version_by_its_number(chain: list[ModelVersion]) -> None:

@@ -30,9 +30,20 @@ class Command(BaseCommand):
             "--list", action="store_true", help=f"show the newest {MOST_LISTED} versions, change nothing"
         )
 
-    def handle(self, *, version: int | None, list: bool, **options: Any) -> None:
+        parser.add_argument(
+            "--release",
+            action="store_true",
+            help="let better versions take the place of the one that was put in force by hand",
+        )
+
+    def handle(self, *, version: int | None, list: bool, release: bool, **options: Any) -> None:
         try:
-            self._list() if list else self._put_in_force(version)
+            if list:
+                self._list()
+            elif release:
+                self._release()
+            else:
+                self._put_in_force(version)
         except (AnyDatabaseError, SmartQueueError) as error:
             reason = str(error).partition("\n")[0]
             raise CommandError(f"Nothing was changed. {reason}") from error
@@ -40,8 +51,12 @@ class Command(BaseCommand):
     def _put_in_force(self, version_id: int | None) -> None:
         wanted = versions.parent_of_active() if version_id is None else versions.version(version_id)
         changed = versions.put_in_force(wanted, user=None)
-        said = "is in force." if changed else "was in force already; nothing was changed."
+        stays = "is in force and stays so; `rollback_model --release` lets better ones replace it."
+        said = stays if changed else "was in force already; nothing was changed."
         self.stdout.write(f"{str(wanted).capitalize()} {said}")
+
+    def _release(self) -> None:
+        self.stdout.write(f"Better versions may replace {versions.release(user=None)}.")
 
     def _list(self) -> None:
         for version in versions.versions()[:MOST_LISTED]:
