@@ -35,4 +35,6 @@ class PredictorConfig(AppConfig):
             deadline_s=settings.PREDICTION_DEADLINE_MS / 1000,
             options=service.session_options(),
         )
-        prediction.register(WithFallback(Recent(guarded, fresh_s) if fresh_s else guarded))
+        prediction.register(
+            WithFallback(Recent(guarded, fresh_s, renew=service.predict) if fresh_s else guarded)
+        )

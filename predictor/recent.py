@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from django.db import connection
 
 from jobs.prediction import Prediction, PredictionRequest, Predictor
-from predictor.exceptions import BreakerOpen
 from predictor.history import Ask
 from predictor.selectors import ask_of
 
@@ -29,11 +28,14 @@ class Recent:
     """A `Predictor` that remembers what `predict` answered.
 
     For `fresh_s` seconds an answer stands. Up to USABLE times as long it is still given, and asked for
-    again behind the caller's back; then the caller waits for a new one. Failures are not remembered.
+    again behind the caller's back, of `renew`, which may take its time; then the caller waits for a new one.
+    Failures are not remembered; after one of `renew` it is left in peace for `fresh_s` seconds.
     """
 
-    def __init__(self, predict: Predictor, fresh_s: float) -> None:
+    def __init__(self, predict: Predictor, fresh_s: float, renew: Predictor | None = None) -> None:
         self._predict = predict
+        self._renewed_by = renew or predict
+        self._renew_from = 0.0
         self._fresh_s = fresh_s
         self._answers: dict[Ask, tuple[float, Prediction]] = {}
         self._renewing = threading.Lock()
@@ -48,15 +50,15 @@ class Recent:
             if (found := self._answers.get(ask)) is not None and found[0] >= oldest
         }
         if missing := {ask: request for ask, request in different.items() if ask not in answers}:
-            answers |= self._ask(missing)
+            answers |= self._ask(missing, self._predict)
         fresh_since = time.monotonic() - self._fresh_s
         if ageing := {ask: different[ask] for ask, (at, _) in answers.items() if at < fresh_since}:
             self._renew(ageing)
         return [answers[ask][1] for ask in asks]
 
-    def _ask(self, requests: Requests) -> dict[Ask, tuple[float, Prediction]]:
+    def _ask(self, requests: Requests, predict: Predictor) -> dict[Ask, tuple[float, Prediction]]:
         at = time.monotonic()
-        predictions = self._predict(list(requests.values()))
+        predictions = predict(list(requests.values()))
         answers = {ask: (at, answer) for ask, answer in zip(requests, predictions, strict=True)}
         if len(self._answers) + len(answers) > MOST_REMEMBERED:
             self._answers.clear()
@@ -65,7 +67,7 @@ class Recent:
 
     def _renew(self, requests: Requests) -> None:
         """By one thread at a time; what it does not come to is renewed with the next submission."""
-        if self._renewing.acquire(blocking=False):
+        if time.monotonic() >= self._renew_from and self._renewing.acquire(blocking=False):
             try:
                 threading.Thread(
                     target=self._renew_aside, args=(requests,), name="predictions", daemon=True
@@ -76,10 +78,9 @@ class Recent:
 
     def _renew_aside(self, requests: Requests) -> None:
         try:
-            self._ask(requests)
-        except BreakerOpen:
-            pass  # told once, by the guard
+            self._ask(requests, self._renewed_by)
         except Exception:
+            self._renew_from = time.monotonic() + self._fresh_s
             logger.warning("action=prediction_not_renewed", exc_info=True)
         finally:
             connection.close()

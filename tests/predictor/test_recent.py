@@ -93,6 +93,22 @@ def test_an_ageing_answer_is_given_and_asked_for_again_aside() -> None:
     assert counting.threads[1] == "predictions"
 
 
+def test_renewals_have_a_way_of_their_own_and_pause_after_a_failure() -> None:
+    asked_for, renewed = Counting(), Counting()
+    recent = Recent(asked_for, 3600, renew=renewed)
+    recent([ETL])
+    make_older(recent, 2 * 3600)
+    renewed.fails = True
+    assert recent([ETL])[0].runtime_ms == 1
+    wait_until(lambda: recent._renew_from > 0, message="the failure was not noticed")
+    renewed.fails = False
+    assert recent([ETL])[0].runtime_ms == 1
+    assert not renewed.asked
+    recent._renew_from = 0.0
+    wait_until(lambda: bool(recent([ETL]) and renewed.asked), message="it was never renewed")
+    assert len(asked_for.asked) == 1
+
+
 def test_an_old_answer_is_not_given() -> None:
     counting = Counting()
     recent = Recent(counting, 3600)
