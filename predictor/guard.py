@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from prometheus_client import Counter, Gauge
 
@@ -26,6 +27,9 @@ THREADS = 2  # each holds a connection while it is stuck, and the pool may have 
 MOST_REMEMBERED = 20_000
 PER_REQUEST_S = 0.000_25  # what each request of a batch adds to the deadline
 Key = tuple[int, str, str]  # org id, type, name
+Asked = Callable[
+    [Sequence[Any]], list[Prediction]
+]  # a Predictor, or what answers asks of the predictor's own
 
 BREAKER = Gauge(
     "smartqueue_prediction_breaker", "0 closed, 1 open: no prediction is asked for, 0.5 one is tried."
@@ -37,7 +41,7 @@ _SHOWN = {CLOSED: 0.0, HALF_OPEN: 0.5, OPEN: 1.0}
 
 
 class Guarded:
-    """A `Predictor` that waits for `predict` at most `deadline_s` seconds, and PER_REQUEST_S longer for each
+    """Asks as `predict` is asked, and waits for it at most `deadline_s` seconds, and PER_REQUEST_S longer for each
     request; 0: calls it directly, however long.
 
     Raises TimeoutError or AllStuck for a slow one, BadPrediction for an absurd answer, BreakerOpen while it
@@ -45,7 +49,7 @@ class Guarded:
     """
 
     def __init__(
-        self, predict: Predictor, *, deadline_s: float, breaker: Breaker | None = None, options: str = ""
+        self, predict: Asked, *, deadline_s: float, breaker: Breaker | None = None, options: str = ""
     ) -> None:
         """`options`: of PostgreSQL, for the sessions in which `predict` runs."""
         self._predict = predict
@@ -57,7 +61,7 @@ class Guarded:
         """Nothing is asked of it any more."""
         self._crew.close()
 
-    def __call__(self, requests: Sequence[PredictionRequest]) -> list[Prediction]:
+    def __call__(self, requests: Sequence[Any]) -> list[Prediction]:
         if not requests:
             return []
         ticket = self.breaker.admit()
@@ -72,7 +76,7 @@ class Guarded:
         self.breaker.succeeded(ticket)
         return answers
 
-    def _ask(self, requests: Sequence[PredictionRequest]) -> list[Prediction]:
+    def _ask(self, requests: Sequence[Any]) -> list[Prediction]:
         if self._deadline_s:
             deadline_s = self._deadline_s + PER_REQUEST_S * len(requests)
             answers = self._crew.run(lambda: self._predict(requests), deadline_s)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ def keep(groups: Iterable[tuple[int, list[Noted]]], now: float) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
         offset = cursor.fetchone()[0] - now
-        cursor.execute(_ADD, [_rows(groups, offset)])
+        cursor.execute(_ADD, [json.dumps(_rows(_runs(groups, offset)))])
 
 
 def keep_trust(shadows: Mapping[tuple[int, str], Shadow]) -> None:
@@ -120,11 +120,7 @@ def trust() -> Shadows:
 
 def fill(runs: Iterable[Run]) -> int:
     """Fill an empty table from a history; answers the number of windows."""
-    windows: dict[CircleKey, Window] = {}
-    for run in sorted(runs, key=lambda run: run.ended_at):
-        for key in dict.fromkeys(run.ask.circles):
-            windows.setdefault(key, Window()).add(seen(run))
-    rows = [_row(key, window) for key, window in windows.items()]
+    rows = _rows((run, 0) for run in runs)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_ADD, [json.dumps(rows)])
     return len(rows)
@@ -140,19 +136,21 @@ def drop_stale(days: int = 90) -> int:
     return removed
 
 
-def _rows(groups: Iterable[tuple[int, list[Noted]]], offset: float) -> str:
+def _runs(groups: Iterable[tuple[int, list[Noted]]], offset: float) -> Iterator[tuple[Run, int]]:
+    for count, last in groups:
+        for place, one in enumerate(last):
+            yield _run(one, offset), count - len(last) if place == 0 else 0
+
+
+def _rows(runs: Iterable[tuple[Run, int]]) -> list[dict[str, object]]:
+    """The windows of these runs, as rows; each comes with how many of its key were left out."""
     windows: dict[CircleKey, Window] = {}
-    runs = [
-        (_run(one, offset), count - len(last) if place == 0 else 0)
-        for count, last in groups
-        for place, one in enumerate(last)
-    ]
     for run, left_out in sorted(runs, key=lambda entry: entry[0].ended_at):
         for key in dict.fromkeys(run.ask.circles):
             window = windows.setdefault(key, Window())
             window.add(seen(run))
             window.count += left_out
-    return json.dumps([_row(key, window) for key, window in windows.items()])
+    return [_row(key, window) for key, window in windows.items()]
 
 
 def _row(key: CircleKey, window: Window) -> dict[str, object]:

@@ -145,11 +145,11 @@ class Learning:
     def _ended(self, ended: Ended) -> None:
         run = ended.run
         ticket = self._tickets.pop(ended.job_id, None)
-        if (
-            ticket is None or run.ask.attempt > 1
-        ):  # nobody saw it asked for, or a retry, which nobody asks for
-            if ticket is not None:
-                self._learner.forget(ticket)
+        if ticket is None:  # nobody saw it asked for, or it is a retry, which nobody asks for
+            self._learner.seen(run)
+            return
+        if run.ask.attempt > 1:  # the end of its first attempt was missed
+            self._learner.forget(ticket)
             self._learner.seen(run)
             return
         guess, base = float(self._learner.predictions([ticket])[0][1]), self._learner.base(ticket)
@@ -212,7 +212,7 @@ class Learning:
             window=(self._version.window_start or now, now),
         )
         store.activate(version)
-        store.prune(KEEP_ONLINE)
+        store.prune_online(KEEP_ONLINE)
         said = f"version {version.pk} went live: learned online, log2 {_log2(self._ours):.4g}"
         self._version, self._since_published = version, 0
         for errors in (self._ours, self._served, self._base):

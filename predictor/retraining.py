@@ -126,7 +126,7 @@ def _stored(
         if verdict.accepted and not store.is_pinned():
             store.activate(version)
             keeping.keep_trust(_believed(verdict, runs).changed)
-        store.prune(KEEP_REJECTED)
+        store.prune_rejected(KEEP_REJECTED)
     return version
 
 

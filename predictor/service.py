@@ -1,7 +1,7 @@
 """The predictor as the queue and the API see it. Keeps the network in force in this process.
 
-Registered in jobs.prediction, which turns whatever is raised here into the neutral priority. What it
-reads is bounded in time, because submissions wait for it.
+Asked through predictor.guard, which bounds the wait and answers for it where it raises. What it reads is bounded in
+time as well, because its threads are few.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from jobs.database import has_own_session, sessions_are_ours
 from jobs.prediction import Prediction, PredictionRequest
 from predictor import coldstart, selectors, store
-from predictor.estimate import COLD_START, Estimate, Knowledge, Question, estimate
+from predictor.estimate import COLD_START, Estimate, Knowledge, Origin, Question, estimate
+from predictor.estimate import origin as estimate_origin
 from predictor.exceptions import NoActiveModel, PredictorError
 from predictor.history import DONE, Ask, Book, Run
 from predictor.models import ModelVersion
@@ -29,6 +30,10 @@ STATEMENT_TIMEOUT_MS = 200
 FEW = 200  # jobs that the limits of a session are enough for
 PER_ASK_MS = 0.1  # longer for each job of a batch
 LOCK_TIMEOUT_MS = 100
+# Every part of what is read has an index for it, the jobs one in their order. On statistics from before a queue
+# filled up the planner would rather read all of it and sort. Before PostgreSQL 18 what is off and yet needed counts
+# as so dear that the statement would be compiled first.
+PLANNER = {"enable_sort": "off", "enable_seqscan": "off", "jit": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +61,27 @@ _absurd: int | None = None  # the last version that was complained of
 def predict(requests: Sequence[PredictionRequest]) -> list[Prediction]:
     """One prediction per request, in order. Raises a database error, also when the read takes longer than
     STATEMENT_TIMEOUT_MS (and PER_ASK_MS for each)."""
-    if not requests:
+    return answer([selectors.ask_of(request) for request in requests])
+
+
+def answer(asks: Sequence[Ask]) -> list[Prediction]:
+    """As `predict`, of requests that were made asks of, without a time."""
+    if not asks:
         return []
-    asks = [selectors.ask_of(request) for request in requests]
     known = _known(asks)
     model = _model(known.version)
     questions = [known.question(replace(ask, at=known.at)) for ask in asks]
-    return [_prediction(answer, model) for answer in estimate(model.knowledge, questions)]
+    return [_prediction(found, model) for found in estimate(model.knowledge, questions)]
+
+
+def origin(request: PredictionRequest) -> tuple[Question, Origin, Prediction]:
+    """What is known of one job at this moment, what is made of it, and the prediction. Raises as `predict` does."""
+    ask = selectors.ask_of(request)
+    known = _known([ask])
+    model = _model(known.version)
+    question = known.question(replace(ask, at=known.at))
+    found = estimate_origin(model.knowledge, question)
+    return question, found, _prediction(found.estimate, model)
 
 
 def predict_for_history(job_type: str, history: Sequence[HistoryItem]) -> Prediction:
@@ -110,15 +129,18 @@ def session_options() -> str:
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "lock_timeout": LOCK_TIMEOUT_MS,
         "plan_cache_mode": "force_generic_plan",
+        **PLANNER,
     }
     return " ".join(f"-c {name}={value}" for name, value in limits.items()) if sessions_are_ours() else ""
 
 
 def _limits(asks: int) -> str:
-    return (
-        f"SELECT set_config('statement_timeout', '{STATEMENT_TIMEOUT_MS + round(PER_ASK_MS * asks)}', true),"
-        f" set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', true)"
-    )
+    limits = {
+        "statement_timeout": STATEMENT_TIMEOUT_MS + round(PER_ASK_MS * asks),
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        **PLANNER,
+    }
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
 
 
 def _model(version: int | None) -> Loaded:

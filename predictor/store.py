@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from predictor.estimate import Knowledge
@@ -116,11 +116,19 @@ def is_pinned() -> bool:
     return ModelVersion.objects.filter(active=True, pinned=True).exists()
 
 
-def prune(keep: int) -> int:
-    """Remove what was learned online or never in force, all but the newest `keep`, and never one in force."""
-    removable = ModelVersion.objects.filter(kind=ModelVersion.LSTM, active=False).filter(
-        Q(origin=ModelVersion.ONLINE) | Q(activated_at__isnull=True)
-    )
+def prune_online(keep: int) -> int:
+    """Remove what was learned online, all but the newest `keep`, and never one in force."""
+    return _remove_old(ModelVersion.objects.filter(origin=ModelVersion.ONLINE), keep)
+
+
+def prune_rejected(keep: int) -> int:
+    """Remove what was trained and never in force, all but the newest `keep`."""
+    trained = ModelVersion.objects.exclude(origin=ModelVersion.ONLINE)
+    return _remove_old(trained.filter(activated_at__isnull=True), keep)
+
+
+def _remove_old(versions: QuerySet[ModelVersion], keep: int) -> int:
+    removable = versions.filter(kind=ModelVersion.LSTM, active=False)
     old = list(removable.order_by("-id").values_list("pk", flat=True)[keep:])
     removed, _ = ModelVersion.objects.filter(pk__in=old).delete()
     return removed

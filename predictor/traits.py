@@ -7,6 +7,7 @@ predictor.selectors for jobs that are submitted and for those that ran.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import zlib
@@ -22,6 +23,8 @@ LONGEST_TEXT = 200  # characters of a value, and of the path to it, that count
 LARGEST = 10**300  # JSON knows whole numbers that no float holds
 
 _SPLIT = re.compile(r"[^A-Za-z0-9]+")
+_SCALARS = (str, int, float, type(None))
+_LISTS = (list, tuple)
 
 
 class Traits(NamedTuple):
@@ -44,7 +47,7 @@ def bucket(kind: str, value: object) -> int:
 
 
 def traits_of(name: str, payload: Mapping[str, Any]) -> Traits:
-    words = [bucket("word", word) for word in _SPLIT.split(name) if word][: WORDS - 2]
+    words = list(_words(name))
     numbers, volume, size, digest = [0.0] * SLOTS, 0.0, 0, 0
     for path, value in _values(payload, MOST_VALUES):
         number = zlib.crc32(f"{path}\0{value}".encode("utf-8", "replace"))
@@ -53,10 +56,20 @@ def traits_of(name: str, payload: Mapping[str, Any]) -> Traits:
             size += len(value)
         elif not isinstance(value, bool) and value is not None and math.isfinite(value):
             scale = math.copysign(math.log1p(min(abs(value), 1e18)), value)
-            numbers[zlib.crc32(path.encode("utf-8", "replace")) % SLOTS] += scale
+            numbers[_slot(path)] += scale
             volume += abs(scale)
         words.append(number % BUCKETS)
     return Traits(tuple(words[:WORDS]), tuple(numbers), volume, size, digest)
+
+
+@functools.lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[int, ...]:
+    return tuple(bucket("word", word) for word in _SPLIT.split(name) if word)[: WORDS - 2]
+
+
+@functools.lru_cache(maxsize=4096)
+def _slot(path: str) -> int:
+    return zlib.crc32(path.encode("utf-8", "replace")) % SLOTS
 
 
 def _values(node: Any, left: int, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,16 +79,18 @@ def _values(node: Any, left: int, path: str = "") -> Iterator[tuple[str, Any]]:
         if not stack or not left:
             return
         where, value = stack.pop()
-        if isinstance(value, Mapping):
-            stack.extend(
-                (f"{where}.{key}"[:LONGEST_TEXT], value[key])
-                for key in reversed(sorted(value, key=str)[:left])
-            )
-        elif isinstance(value, list | tuple):
-            stack.extend((f"{where}[]"[:LONGEST_TEXT], entry) for entry in reversed(value[:left]))
-        else:
+        if isinstance(value, _SCALARS):
             left -= 1
             yield where, _bounded(value)
+        elif isinstance(value, Mapping):
+            keys = sorted(value, key=str)[:left]
+            stack += [(f"{where}.{key}"[:LONGEST_TEXT], value[key]) for key in reversed(keys)]
+        elif isinstance(value, _LISTS):
+            within = f"{where}[]"[:LONGEST_TEXT]
+            stack += [(within, entry) for entry in reversed(value[:left])]
+        else:
+            left -= 1
+            yield where, value
 
 
 def _bounded(value: Any) -> Any:

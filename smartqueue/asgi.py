@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,7 +22,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
-from django.urls import path, re_path  # noqa: E402
+from django.urls import get_resolver, path, re_path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 import analytics.live  # noqa: E402
@@ -63,3 +64,8 @@ application = ProtocolTypeRouter(
         "lifespan": _lifespan,
     }
 )
+
+# What is loaded by now stays: no collection has to look at it again, as those during a request with many jobs would.
+get_resolver().url_patterns  # noqa: B018 - imports all views
+gc.collect()
+gc.freeze()

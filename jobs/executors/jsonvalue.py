@@ -17,8 +17,10 @@ MAX_DEPTH = 32
 MAX_NUMBER_BITS = 1024
 
 _UNPAIRED = re.compile("[\ud800-\udfff]")
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Path = tuple[str | int, ...]
+_NESTED = (dict, list)
 
 
 class Unstorable(ValueError):
@@ -32,7 +34,7 @@ class Unstorable(ValueError):
 def check(value: Any) -> int:
     """The size of `value` as compact JSON in bytes of UTF-8; raises Unstorable if it cannot be stored."""
     _walk(value)
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    size = len(_COMPACT.encode(value).encode())
     if size > MAX_BYTES:
         raise Unstorable((), _too_large(f"this is {size:,} bytes"))
     return size
@@ -64,7 +66,7 @@ def _walk(root: Any) -> None:
         seen += 1 + (len(value) if isinstance(value, str) else 0)
         if seen > MAX_BYTES:
             raise Unstorable((), _too_large("this is more"))
-        if isinstance(value, dict | list):
+        if isinstance(value, _NESTED):
             if len(path) >= MAX_DEPTH:
                 raise Unstorable(path[:1], f"Expected at most {MAX_DEPTH} levels of nesting.")
             stack.extend(_parts(path, value))

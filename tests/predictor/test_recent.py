@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.prediction import Prediction, PredictionRequest
+from predictor.history import Ask
 from predictor.recent import Recent
 from predictor.selectors import ask_of
 from tests.waiting import wait_until
@@ -22,16 +23,16 @@ class Counting:
     """Answers with the number of the question, in milliseconds."""
 
     def __init__(self) -> None:
-        self.asked: list[list[PredictionRequest]] = []
+        self.asked: list[list[Ask]] = []
         self.threads: list[str] = []
         self.fails = False
 
-    def __call__(self, requests: Sequence[PredictionRequest]) -> list[Prediction]:
+    def __call__(self, asks: Sequence[Ask]) -> list[Prediction]:
         if self.fails:
             raise RuntimeError("no answer")
-        self.asked.append(list(requests))
+        self.asked.append(list(asks))
         self.threads.append(threading.current_thread().name)
-        return [Prediction(float(len(self.asked)), 0.5, "counted") for _ in requests]
+        return [Prediction(float(len(self.asked)), 0.5, "counted") for _ in asks]
 
 
 def make_older(recent: Recent, seconds: float) -> None:
@@ -43,7 +44,7 @@ def test_a_fresh_answer_stands_for_the_same_job_only() -> None:
     recent = Recent(counting, 3600)
     assert [answer.runtime_ms for answer in recent([ETL, ETL])] == [1, 1]
     assert [answer.runtime_ms for answer in recent([MAIL, ETL])] == [2, 1]
-    assert counting.asked == [[ETL], [MAIL]]
+    assert counting.asked == [[ask_of(ETL)], [ask_of(MAIL)]]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_whatever_the_prediction_depends_on_tells_jobs_apart(other: dict[str, An
     different = replace(ETL, **other)
     assert [answer.runtime_ms for answer in recent([ETL]) + recent([different])] == [1, 2]
     assert recent([different, ETL])[1].runtime_ms == 1
-    assert counting.asked == [[ETL], [different]]
+    assert counting.asked == [[ask_of(ETL)], [ask_of(different)]]
 
 
 def test_a_batch_is_asked_for_without_repetitions() -> None:

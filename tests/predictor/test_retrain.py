@@ -13,6 +13,7 @@ from orgs.models import Organization
 from predictor import selectors, service, store
 from predictor.history import Run
 from predictor.models import ModelVersion, Trust
+from predictor.retraining import KEEP_REJECTED
 from tests.predictor.builders import alternating_history, model, run
 from tests.predictor.conftest import LogRuns
 
@@ -99,6 +100,20 @@ def test_the_second_one_has_to_beat_the_first(
     assert second.active == (metrics["log2_network"] < metrics["log2_champion"])
     assert first.pk != second.pk
     assert ModelVersion.objects.filter(active=True).count() == 1
+
+
+def test_what_was_learned_online_stays(
+    cold_start: ModelVersion, acme: Organization, log_runs: LogRuns
+) -> None:
+    """Of those learning keeps some itself, more than of what was rejected."""
+    made = [
+        ModelVersion(kind="lstm", weights=b"x", origin=ModelVersion.ONLINE) for _ in range(KEEP_REJECTED + 1)
+    ]
+    ModelVersion.objects.bulk_create(made)
+    log_runs(acme, alternating_history(60))
+    retrain("--seed", "1")
+    assert ModelVersion.objects.filter(origin=ModelVersion.ONLINE).count() == KEEP_REJECTED + 1
+    assert ModelVersion.objects.filter(origin=ModelVersion.RETRAIN).count() == 1
 
 
 def test_dry_run_stores_nothing(cold_start: ModelVersion, acme: Organization, log_runs: LogRuns) -> None:

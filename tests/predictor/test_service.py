@@ -215,6 +215,27 @@ def test_only_indexes_are_read(
         }
 
 
+def test_on_stale_statistics_no_more_than_the_newest_are_read(
+    cold_start: ModelVersion, alice: User, charlie: User, submit: Callable[..., Any]
+) -> None:
+    """Planned on what was known when two organisations had few jobs waiting among many done ones."""
+    waiting = [as_columns(submit(user)) for user in (alice, charlie)]
+    done = [job | {"status": "done", "finished_at": job["created_at"]} for job in waiting]
+    before = [Job(**(waiting if number % 20 < 2 else done)[number % 2]) for number in range(4 * MOST_OPEN)]
+    Job.objects.bulk_create(before)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+    Job.objects.bulk_create([Job(**waiting[0]) for _ in range(4 * MOST_OPEN)])
+    ask = selectors.ask_of(wanted(alice.org, type="python", name="noop", user_id=alice.pk))
+    with CaptureQueriesContext(connection) as queries:
+        selectors.known_for([ask])
+    with service._bounded(), connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + queries[0]["sql"])
+        plan = cursor.fetchone()[0]
+    read = [node for node in _nodes(plan[0]["Plan"]) if node.get("Relation Name") == "jobs_job"]
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in read) == MOST_OPEN // 2
+
+
 def indexes_read(requests: list[PredictionRequest]) -> dict[str, set[str]]:
     """How the plan of the statement reaches the large tables: index names, or the kind of scan."""
     with CaptureQueriesContext(connection) as queries:

@@ -151,18 +151,29 @@ def test_the_parent_of_a_version_is_never_one_that_was_learned_online(cold_start
 
 
 @pytest.mark.django_db
-def test_of_the_versions_that_nobody_goes_back_to_the_newest_are_kept(cold_start: ModelVersion) -> None:
-    """Learned online or never in force; one that is or was in force by a retraining stays."""
-    trained = save()
+def test_of_what_was_learned_online_the_newest_are_kept(cold_start: ModelVersion) -> None:
+    trained, rejected = save(), save()
     store.activate(trained)
-    rejected = save()
     online = [save(ModelVersion.ONLINE) for _ in range(5)]
     store.activate(online[1])
-    assert store.prune(2) == 3
-    left = ModelVersion.objects.exclude(pk=cold_start.pk).order_by("pk")
-    assert list(left) == [trained, online[1], online[3], online[4]]
-    assert not ModelVersion.objects.filter(pk=rejected.pk).exists()
-    assert store.prune(2) == 0
+    assert store.prune_online(2) == 2
+    assert versions() == [cold_start, trained, rejected, online[1], online[3], online[4]]
+    assert store.prune_online(2) == 0
+
+
+@pytest.mark.django_db
+def test_of_what_was_never_in_force_the_newest_are_kept(cold_start: ModelVersion) -> None:
+    trained, online = save(), save(ModelVersion.ONLINE)
+    store.activate(trained)
+    rejected = [save() for _ in range(4)]
+    store.activate(rejected[3])
+    assert store.prune_rejected(2) == 1
+    assert versions() == [cold_start, trained, online, *rejected[1:]]
+    assert store.prune_rejected(2) == 0
+
+
+def versions() -> list[ModelVersion]:
+    return list(ModelVersion.objects.order_by("pk"))
 
 
 @pytest.mark.django_db
