@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django import forms
+from django.conf import settings
 
 from jobs import ordering, states
 from jobs.payloads import JOB_TYPES
 from jobs.submission import QUEUE_NAME
+from orgs.wording import duration
 
 LARGEST_ID = 2**63 - 1
 
-_LEAD_MIN = round(ordering.LANE_CREDIT_S[ordering.HIGH] / 60)
+
+def lanes_explained(rules: ordering.Ordering) -> str:
+    """What the lanes do to a job, for people."""
+    high, low = rules.lanes[ordering.HIGH], rules.lanes[ordering.LOW]
+    text = f"Lane high starts {duration(high.credit_s * 1000)} ahead in the queue"
+    if math.isfinite(high.max_wait_s):
+        text += f" and is passed by no job that comes {duration(high.max_wait_s * 1000)} later"
+    return f"{text}; lane low starts {duration(-low.credit_s * 1000)} behind."
 
 
 class ListFilter(forms.Form):
@@ -47,7 +57,7 @@ class NewJob(forms.Form):
     lane = forms.ChoiceField(
         choices=[(lane, lane) for lane in ordering.LANES],
         initial=ordering.NORMAL,
-        help_text=f"Lane high starts {_LEAD_MIN} minutes ahead in the queue, lane low {_LEAD_MIN} minutes behind.",
+        help_text=lanes_explained(settings.ORDERING),
     )
     queue = forms.CharField(
         max_length=60,

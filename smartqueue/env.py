@@ -66,7 +66,7 @@ def env_int(name: str, default: int, meaning: str, *, low: int, high: int) -> in
 
 
 def env_float(name: str, default: float, meaning: str, *, low: float, high: float) -> float:
-    accepts = f"a number from {low:g} to {high:g}"
+    accepts = f"a number from {low:.10g} to {high:.10g}"
     _record(name, accepts, f"{default:g}", meaning)
     return _number(name, str(default), float, accepts, low, high)
 

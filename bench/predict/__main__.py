@@ -7,13 +7,10 @@ measured by `python -m bench.predict.timing`.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.pool import AsyncResult
 from pathlib import Path
@@ -53,7 +50,7 @@ def main() -> None:
     plan = _plan(_options())
     print(f"SmartQueue predictions, first {plan.rows:,} rows of each trace: {report.machine()}", flush=True)
     found: list[Result] = []
-    with _serving(plan) as served:
+    with smartqueue.serving(plan.folder, plan.names, plan.rows, plan.seeds, plan.processes) as served:
         for name in plan.names:
             found += _replayed(plan, name, served)
     results.print_averages(found)
@@ -85,17 +82,6 @@ def _others(plan: Plan, trace: Trace) -> dict[str, Forecast]:
         found |= boosted(plan.python, trace, simple["ewma_un"])
         report.say(f"{trace.name}: gradient boosting took {time.monotonic() - began:.0f} s")
     return found
-
-
-@contextmanager
-def _serving(plan: Plan) -> Iterator[Served]:
-    """The replays of the served prediction, under way in processes of their own."""
-    with multiprocessing.get_context("spawn").Pool(plan.processes, maxtasksperchild=1) as pool:
-        yield {
-            (name, seed): pool.apply_async(smartqueue.replayed, (plan.folder, name, plan.rows, seed))
-            for name in plan.names
-            for seed in plan.seeds
-        }
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -104,7 +104,7 @@ def _name(number: int) -> str:
 
 def _execute(org: Organization, user: User) -> int:
     """One job of each name, submitted, claimed and finished; answers how many executions that were."""
-    from jobs import claims, services
+    from jobs import claims, leases, services
 
     rng = np.random.default_rng(0)
     job = {"type": "python", "payload": {"function": "bench.noop"}}
@@ -115,7 +115,7 @@ def _execute(org: Organization, user: User) -> int:
             claims.Finish(job.id, job.attempt, "done", runtime_ms=math.exp(rng.normal(6, 1)), result=None)
             for job in claimed
         ]
-        claims.finish(worker_id=worker, ended=ended)
+        leases.finish(worker_id=worker, ended=ended)
         done += len(claimed)
     return done
 

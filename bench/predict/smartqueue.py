@@ -5,9 +5,12 @@ tenant: organisation; kind: job type; name: job name; user: who submits; cores: 
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.pool import AsyncResult
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +37,19 @@ class Serving(Protocol):
     def predictions(self, tickets: Sequence[int]) -> Floats: ...
 
     def retrain(self) -> object: ...
+
+
+@contextmanager
+def serving(
+    folder: Path, names: Sequence[str], rows: int, seeds: Sequence[int], processes: int
+) -> Iterator[dict[tuple[str, int], AsyncResult[Forecast]]]:
+    """The replays of every trace with every seed, under way in processes of their own."""
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
+        yield {
+            (name, seed): pool.apply_async(replayed, (folder, name, rows, seed))
+            for name in names
+            for seed in seeds
+        }
 
 
 def replayed(folder: Path, name: str, rows: int, seed: int) -> Forecast:

@@ -28,12 +28,13 @@ Submit = Callable[..., Job]
 @pytest.mark.django_db
 class TestSubmit:
     def test_job_waits_with_rank_priority_and_event(self, bob: User, submit: Submit, predictor: Any) -> None:
-        predictor(lambda requests: [Prediction(1500.0, 2 / 3, "lstm", 7)])
+        predictor(lambda requests: [Prediction(1500.0, 2 / 3, "lstm", 7, low_ms=500.0, high_ms=9000.0)])
         job = submit(bob, lane="high")
         job.refresh_from_db()
         assert (job.status, job.user, job.org) == (states.QUEUED, bob, bob.org)
         assert (job.predicted_runtime_ms, job.prediction_source, job.model_version) == (1500.0, "lstm", 7)
-        assert job.rank == pytest.approx(job.run_at.timestamp() + 10 * 1.5 - 300)
+        ahead = settings.ORDERING.head_start(lane="high", predicted_ms=1500, low_ms=500, high_ms=9000)
+        assert job.rank - job.run_at.timestamp() == pytest.approx(ahead, abs=1e-5)
         assert list(JobEvent.objects.filter(job=job).values_list("new_status", "actor")) == [
             ("queued", f"user:{bob.pk}")
         ]
@@ -164,7 +165,8 @@ class TestSubmit:
         job = submit(bob, delay=90)
         assert (job.status, job.queued_at) == (states.SCHEDULED, None)
         assert job.run_at - job.created_at == timedelta(seconds=90)
-        assert job.rank == pytest.approx(job.run_at.timestamp() + 30, abs=100)
+        ahead = settings.ORDERING.head_start(lane="normal", predicted_ms=None)
+        assert job.rank - job.run_at.timestamp() == pytest.approx(ahead, abs=1e-5)
         assert submit(bob, delay=0).status == states.QUEUED
 
     def test_a_wrong_clock_of_the_submitter_moves_no_job(
