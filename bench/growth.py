@@ -59,10 +59,10 @@ def measure(plan: Plan) -> list[Goal]:
     product.clear()
     product.people("growth")
     for case in cases:
-        _fill(plan, case)
+        fill(plan, case)
     for _ in range(TURNS):
         for case in (plain, deep, aged):
-            _take_turn(plan, case)
+            take_turn(plan, case)
     product.switch(stale.database)
     asyncio.run(_on_an_old_session(plan, stale))
     product.switch(product.DATABASE)
@@ -89,7 +89,7 @@ def measure(plan: Plan) -> list[Goal]:
     ]
 
 
-def _fill(plan: Plan, case: Case) -> None:
+def fill(plan: Plan, case: Case) -> None:
     from bench import rows
 
     started = time.monotonic()
@@ -111,7 +111,7 @@ def _fill(plan: Plan, case: Case) -> None:
     report.say(f"  {case.queued:,} queued, {case.history:,} finished: filled in {took:.0f} s")
 
 
-def _take_turn(plan: Plan, case: Case) -> None:
+def take_turn(plan: Plan, case: Case) -> None:
     product.switch(case.database)
     for size in SIZES:
         calls = max(plan.claim_calls // TURNS // (1 if size == SIZES[0] else 3), 2)
@@ -157,13 +157,13 @@ def _queue(case: Case) -> None:
 
 def _claims_ms(template: int, size: int, calls: int) -> list[float]:
     from bench import rows
-    from jobs import claims
+    from jobs import claims, leases
 
     worker, heads, spent = str(uuid.uuid4()), claims.Heads(), []
     for _ in range(calls + WARM_UP):
         before = time.perf_counter()
         claimed = claims.claim(worker_id=worker, types=TYPES, limit=max(size, 1), lease_s=60, heads=heads)
         spent.append((time.perf_counter() - before) * 1000)
-        claims.finish(worker_id=worker, ended=[claims.Finish(job.id, job.attempt, "done") for job in claimed])
+        leases.finish(worker_id=worker, ended=[claims.Finish(job.id, job.attempt, "done") for job in claimed])
         rows.copy(template, size, rows.QUEUED)  # none, while the queue is to stay empty
     return spent[WARM_UP:]  # the first ones prepare the statement and look at the whole queue

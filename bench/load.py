@@ -151,7 +151,7 @@ class Load:
         asyncio.run(self._probe_forever())
 
     async def _probe_forever(self) -> None:
-        from jobs import claims
+        from jobs import claims, leases
         from scheduler.database_thread import DatabaseThread
 
         worker, heads, database = str(uuid.uuid4()), claims.Heads(), DatabaseThread("prober")
@@ -164,6 +164,6 @@ class Load:
             self._claims.append((before, (time.monotonic() - before) * 1000))
             self._backlogs.append((before, self._fed - self._count()))
             ended = [claims.Finish(job.id, job.attempt, "done") for job in claimed]
-            self._probed += len(await database.call(claims.finish, worker_id=worker, ended=ended))
+            self._probed += len(await database.call(leases.finish, worker_id=worker, ended=ended))
             await asyncio.sleep(PROBE_EVERY_S)
         await database.close()

@@ -40,13 +40,13 @@ def waiting(org: Organization, user: User) -> int:
 
 def finished(org: Organization, user: User) -> int:
     """A job that was claimed and done, with its execution log and its events: the template of history."""
-    from jobs import claims
+    from jobs import claims, leases
 
     job = product.noop(org, user)
     worker = str(uuid.uuid4())
     (claimed,) = claims.claim(worker_id=worker, types=["python"], limit=1, lease_s=60)
     ending = claims.Finish(claimed.id, claimed.attempt, "done", runtime_ms=1.5, result=1)
-    claims.finish(worker_id=worker, ended=[ending])
+    leases.finish(worker_id=worker, ended=[ending])
     return int(job.pk)
 
 

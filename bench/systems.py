@@ -48,13 +48,15 @@ class SmartQueue:
     def start_workers(self, processes: Processes, count: int) -> None:
         """They wait at a pause for each other: the start of one would take the processor from the next."""
         from jobs import notify
-        from jobs.models import Pause, Worker
+        from jobs.limit_models import EVERYTHING
+        from jobs.models import GateOpening, Pause, Worker
 
         pause = Pause.objects.create(reason="until all workers are up")
         there = Worker.objects.count()
         processes.workers(count)
         product.wait_until(lambda: Worker.objects.count() == there + count, "the workers register")
         pause.delete()
+        GateOpening.objects.create(gate_id=EVERYTHING)
         notify.changed([], ready=True)
 
     def trickle(self, count: int) -> dict[int, float]:

@@ -1,12 +1,11 @@
-"""What the statements of `jobs.claims` take and answer, and what a worker remembers between two claims.
+"""What the statements of `jobs.claims` and `jobs.leases` take and answer.
 
 Named tuples where there is one per job: they cost a fifth of what a frozen dataclass costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 Held = tuple[int, int]  # job id, attempt
@@ -51,11 +50,12 @@ class Finish(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A row that took an edge."""
+    """A row that took an edge. `reopened`: with it, a limit lets in jobs that a claim was turned away for."""
 
     job_id: int
     org_id: int
     status: str
+    reopened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +64,3 @@ class Renewed:
 
     mine: dict[Held, bool]
     wanted: str
-
-
-@dataclass(slots=True)
-class Heads:
-    """What one worker remembers of the queue: where the live part of each flow begins, as of a snapshot.
-
-    Under a transaction that holds back vacuum, the entries of claimed jobs stay in the index for good; to
-    begin behind them keeps the claim's cost flat. Nothing is missed: a job that is not in the snapshot was
-    queued by a transaction that the snapshot did not see ended, and those are looked up by their number.
-    It holds for one history of one server: after a lost connection, behind which a standby may have been
-    promoted or a backup restored, it must be forgotten. A new object costs one look at every flow.
-    """
-
-    floors: dict[int, float] = field(default_factory=dict)
-    xmax: int | None = None
-    unfinished: list[int] = field(default_factory=list)
-    more: bool = False  # the last claim left flows out, or met jobs that others held at that moment
-
-    def remember(self, flows: Sequence[int], floors: Sequence[float], more: bool, snapshot: str) -> None:
-        _, xmax, unfinished = snapshot.split(":")
-        self.floors = dict(zip(flows, floors, strict=True))
-        self.more = more
-        self.xmax = int(xmax)
-        self.unfinished = [int(xid) for xid in unfinished.split(",") if xid]

@@ -1,221 +1,39 @@
-"""The statements that move jobs between the queue and the workers, and nothing else.
+"""The statements by which a worker takes jobs, and nothing else.
 
-Each function is one statement in one transaction: it takes the edge of `jobs.states` only where the row
-still stands where the caller believes it to be, and writes the event (and execution log) with it. Called by
-the worker; what the leader moves is in `jobs.reclaims`. Times come from the database clock; where a function
-takes `now`, it overrides it. Parameters go apart from the statement, so that a session prepares it once.
+LOOK finds every flow with work; CLAIM takes jobs from the handful of flows that the worker's memory chose
+(`jobs.heads`), in the order of turns and ranks, and counts them in the gates of their limits: one statement in one
+transaction, that takes the edge of `jobs.states` only where the row is still queued, and writes the event with it.
+Called by the worker; how jobs end is in `jobs.leases`, what the leader moves in `jobs.reclaims`. Times come from the
+database clock; where a function takes `now`, it overrides it. Parameters go apart from the statement, so that a session
+prepares it once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import psycopg
 from django.db import connection
 
-from jobs.claimed import Claimed, Ending, Finish, Heads, Held, Moved, Renewed
+from jobs.claim_sql import CLAIM, LOOK, PLAIN
+from jobs.claimed import Claimed, Ending, Finish, Held, Moved, Renewed
+from jobs.heads import Choice, Heads, Seen
 
-__all__ = ["Claimed", "Ending", "Finish", "Heads", "Held", "Moved", "Renewed"]
+__all__ = [
+    "Claimed",
+    "Ending",
+    "Finish",
+    "Heads",
+    "Held",
+    "Moved",
+    "Renewed",
+]
 
-
-# Flows that one claim takes from at most: bounds what it reads. The others' heads come first next time.
-MOST_FLOWS = 16
 PAYLOAD, RETRY_POLICY = (Claimed._fields.index(name) for name in ("payload", "retry_policy"))
-
-# `known` says from where on each flow may have live jobs: as remembered, lowered by what was queued since (of
-# numbers that this server has given out: a restored dump brings those of another). `alive` finds the first
-# live job from there on, which is what the worker remembers next; a flow without one is forgotten, and
-# comes back with its next arrival. `share` says how many of the best jobs are in which flow, so that no more
-# rows are locked than are wanted. The LIMIT and the lock stay inside a MATERIALIZED CTE: inlined, a nested
-# loop may run the subquery again and update more rows than asked for.
-CLAIM = """
-WITH known AS MATERIALIZED (
-    SELECT * FROM unnest(%(flows)s::bigint[], %(floors)s::float8[]) AS t(flow_id, floor)
-    UNION ALL
-    SELECT id, '-infinity' FROM jobs_flow WHERE %(xmax)s::bigint IS NULL
-    UNION ALL
-    SELECT flow_id, rank FROM jobs_job
-    WHERE status = 'queued' AND queued_xid >= %(xmax)s::bigint
-        AND queued_xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-    UNION ALL
-    SELECT flow_id, rank FROM jobs_job WHERE status = 'queued' AND queued_xid = ANY(%(unfinished)s::bigint[])
-), alive AS MATERIALIZED (
-    SELECT lowest.flow_id, flow.org_id, flow.queue, flow.type, head.rank AS floor
-    FROM (SELECT flow_id, min(floor) AS floor FROM known GROUP BY flow_id) lowest,
-        LATERAL (
-            SELECT org_id, queue, type FROM jobs_flow
-            WHERE id = lowest.flow_id AND type = ANY(%(types)s::text[])
-                AND (%(queues)s::text[] IS NULL OR queue = ANY(%(queues)s::text[]))
-            LIMIT 1
-        ) flow,
-        LATERAL (
-            SELECT rank FROM jobs_job
-            WHERE status = 'queued' AND rank > '-infinity' AND flow_id = lowest.flow_id AND rank >= lowest.floor
-            ORDER BY rank, id LIMIT 1
-        ) head
-), open AS MATERIALIZED (
-    SELECT flow_id, floor FROM alive
-    WHERE NOT EXISTS (
-            SELECT 1 FROM jobs_pause pause
-            WHERE (pause.org_id IS NULL OR pause.org_id = alive.org_id)
-                AND (pause.queue IS NULL OR pause.queue = alive.queue)
-                AND (pause.type IS NULL OR pause.type = alive.type)
-        )
-        AND NOT EXISTS (SELECT 1 FROM jobs_worker WHERE worker_id = %(worker)s AND wanted <> 'run')
-), near AS MATERIALIZED (
-    SELECT flow_id, floor FROM open ORDER BY floor LIMIT %(most_flows)s
-), share AS MATERIALIZED (
-    SELECT flow_id, floor, count(*) AS jobs
-    FROM (
-        SELECT near.flow_id, near.floor FROM near,
-            LATERAL (
-                SELECT id, rank FROM jobs_job
-                WHERE status = 'queued' AND rank > '-infinity' AND flow_id = near.flow_id AND rank >= near.floor
-                ORDER BY rank, id LIMIT %(limit)s
-            ) job
-        ORDER BY job.rank, job.id LIMIT %(limit)s
-    ) best
-    GROUP BY flow_id, floor
-), picked AS MATERIALIZED (
-    SELECT job.id FROM share,
-        LATERAL (
-            SELECT id, rank FROM jobs_job
-            WHERE status = 'queued' AND rank > '-infinity' AND flow_id = share.flow_id AND rank >= share.floor
-            ORDER BY rank, id LIMIT share.jobs FOR UPDATE SKIP LOCKED
-        ) job
-    ORDER BY job.rank, job.id LIMIT %(limit)s
-), claimed AS (
-    UPDATE jobs_job SET
-        status = 'running', attempt = attempt + 1, worker_id = %(worker)s,
-        started_at = coalesce(%(now)s::timestamptz, now()),
-        lease_expires_at = coalesce(%(now)s::timestamptz, now()) + make_interval(secs => %(lease_s)s)
-    WHERE id = ANY(ARRAY(SELECT id FROM picked))
-    RETURNING id, org_id, user_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
-        soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, rank,
-        (greatest(extract(epoch FROM started_at - queued_at), 0) * 1000)::float8 AS wait_ms
-), noted AS (
-    INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'queued', 'running', 'claimed, attempt ' || attempt, 'worker:' || %(worker)s,
-        coalesce(%(now)s::timestamptz, now())
-    FROM claimed
-), heads AS (
-    SELECT array_agg(flow_id) AS flows, array_agg(floor) AS floors,
-        (SELECT count(*) FROM open) > %(most_flows)s
-            OR (SELECT sum(jobs) FROM share) > (SELECT count(*) FROM picked) AS more
-    FROM alive
-)
-SELECT rank, id, org_id, user_id, name, type, queue, payload, attempt, retry_count, max_retries, timeout_s,
-    soft_timeout_s, memory_mb, cpu_s, retry_policy, predicted_runtime_ms, wait_ms,
-    NULL::bigint[] AS flows, NULL::float8[] AS floors, NULL AS more, NULL AS snapshot
-FROM claimed
-UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    coalesce(flows, '{}'), coalesce(floors, '{}'), coalesce(more, false), pg_current_snapshot()::text
-FROM heads
-ORDER BY rank, id
-"""
-
-# One statement renews the leases, reports the worker alive and fetches cancel requests. A job that is
-# missing from the answer was taken away: its worker must stop it. A row that somebody else holds is left
-# for the next time, so that it cannot cost the others their leases; whose it is, is read without a lock.
-RENEW = """
-WITH beat AS (
-    UPDATE jobs_worker SET last_seen = now(), running = cardinality(%(ids)s::bigint[]), status = %(status)s,
-        jobs_processed = jobs_processed + %(processed)s
-    WHERE worker_id = %(worker)s
-    RETURNING wanted
-), held AS MATERIALIZED (
-    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS t(id, attempt)
-), free AS MATERIALIZED (
-    SELECT j.id FROM jobs_job j JOIN held USING (id, attempt)
-    WHERE j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
-    FOR UPDATE OF j SKIP LOCKED
-), renewed AS (
-    UPDATE jobs_job SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
-    WHERE id = ANY(ARRAY(SELECT id FROM free))
-)
-SELECT j.id, j.attempt, j.cancel_requested, NULL AS wanted FROM jobs_job j JOIN held USING (id, attempt)
-WHERE j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
-UNION ALL
-SELECT NULL, NULL, NULL, wanted FROM beat
-"""
-
-# A claim whose answer never arrived left rows that carry the worker's name and that it knows nothing of.
-UNKNOWN = """
-SELECT id, attempt FROM jobs_job j
-WHERE status = 'running' AND worker_id = %(worker)s
-    AND NOT EXISTS (
-        SELECT 1 FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS held(id, attempt)
-        WHERE held.id = j.id AND held.attempt = j.attempt
-    )
-"""
-
-NEXT_STATUS = """CASE
-    WHEN e.ending = 'done' THEN 'done'
-    WHEN e.ending = 'cancelled' OR j.cancel_requested THEN 'cancelled'
-    WHEN e.ending = 'released' THEN 'queued'
-    WHEN e.ending = 'snoozed' THEN 'scheduled'
-    WHEN e.delay_s IS NOT NULL AND j.retry_count < j.max_retries THEN 'scheduled'
-    ELSE 'failed'
-END"""
-
-# A finish must not trust what the worker read at claim time: the UPDATE sees, and where it had to wait
-# sees again, a cancel request or a lost lease that came meanwhile. `lease_expires_at IS NOT NULL` says
-# running by a constraint, and offers the planner no index but the primary key. No deadlock between two
-# batches: a row belongs to one worker, and everybody else takes one row or skips locked ones.
-FINISH = f"""
-WITH ended AS MATERIALIZED (
-    SELECT id, attempt, ending, runtime_ms, result, coalesce(error, '') AS error, delay_s
-    FROM unnest(
-        %(ids)s::bigint[], %(attempts)s::int[], %(endings)s::text[], %(runtimes)s::float8[],
-        %(results)s::text[], %(errors)s::text[], %(delays)s::float8[]
-    ) AS t(id, attempt, ending, runtime_ms, result, error, delay_s)
-), moved AS (
-    UPDATE jobs_job j SET
-        status = {NEXT_STATUS},
-        lease_expires_at = NULL,
-        finished_at = CASE WHEN {NEXT_STATUS} IN ('done', 'failed', 'cancelled') THEN now() END,
-        result = CASE e.ending WHEN 'done' THEN e.result::jsonb END,
-        error_msg = CASE e.ending WHEN 'released' THEN '' ELSE e.error END,
-        retry_count = j.retry_count + (e.ending <> 'snoozed' AND {NEXT_STATUS} = 'scheduled')::int,
-        run_at = CASE WHEN {NEXT_STATUS} = 'scheduled' THEN now() + make_interval(secs => e.delay_s)
-            ELSE j.run_at END,
-        queued_at = CASE WHEN {NEXT_STATUS} = 'queued' THEN now() ELSE j.queued_at END,
-        queued_xid = CASE WHEN {NEXT_STATUS} = 'queued' THEN pg_current_xact_id()::text::bigint
-            ELSE j.queued_xid END
-    FROM ended e
-    WHERE j.id = e.id AND j.attempt = e.attempt
-        AND j.lease_expires_at IS NOT NULL AND j.worker_id = %(worker)s
-    RETURNING j.id, j.org_id, j.status, j.type, j.name, j.lane, j.attempt, j.predicted_runtime_ms,
-        j.predicted_low_ms, j.predicted_high_ms, j.started_at, j.queued_at, e.ending, e.runtime_ms, e.error,
-        e.delay_s
-), logged AS (
-    INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
-        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id, error_msg, job_type, job_name, lane,
-        logged_at)
-    SELECT org_id, id, attempt, CASE WHEN ending IN ('released', 'snoozed') THEN 'cancelled' ELSE ending END,
-        status <> 'scheduled', runtime_ms,
-        coalesce(greatest(extract(epoch FROM started_at - queued_at), 0) * 1000, 0),
-        predicted_runtime_ms, predicted_low_ms, predicted_high_ms, %(worker)s, error, type, name, lane, now()
-    FROM moved WHERE status <> 'queued' AND NOT (ending = 'snoozed' AND status = 'scheduled')
-), noted AS (
-    INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
-    SELECT org_id, id, 'running', status,
-        left(CASE
-            WHEN ending = 'done' THEN 'finished'
-            WHEN status = 'cancelled' THEN 'stopped on request'
-            WHEN status = 'queued' THEN 'handed back by its worker'
-            WHEN ending = 'snoozed' THEN 'snoozed for ' || round(delay_s::numeric, 1) || ' s'
-            WHEN status = 'scheduled' THEN ending || ', retry in ' || round(delay_s::numeric, 1) || ' s: ' || error
-            ELSE ending || ': ' || error
-        END, 200), 'worker:' || %(worker)s, now()
-    FROM moved
-)
-SELECT id, org_id, status FROM moved
-"""  # noqa: S608 - constants
 
 
 def claim(
@@ -228,115 +46,116 @@ def claim(
     heads: Heads | None = None,
     now: datetime | None = None,
 ) -> list[Claimed]:
-    """Take up to `limit` jobs of these types and queues (None: all), best rank first.
+    """Take up to `limit` jobs of these types and queues (None: all): turns first, then ranks.
 
-    Nothing from paused flows, nothing for a worker that is to pause or drain. `heads` is read and written.
+    Nothing from paused flows, nothing beyond a limit, nothing for a worker that is to pause or drain. `heads` is read
+    and written. Where a claim gets nothing but finds out where there may be some, it looks there at once.
     """
-    heads = heads or Heads()
-    asked = asking(
-        worker_id=worker_id, types=types, limit=limit, lease_s=lease_s, queues=queues, heads=heads, now=now
-    )
-    return answered(_run(CLAIM, asked), heads)
+    heads = Heads() if heads is None else heads
+    if heads.xmax is None:
+        looked(_run(LOOK, looking(types, queues)), heads)
+    asked: dict[str, Any] = {
+        "worker_id": worker_id,
+        "types": types,
+        "limit": limit,
+        "lease_s": lease_s,
+        "queues": queues,
+        "now": now,
+    }
+    while True:
+        choice = heads.choose(limit, time.monotonic())
+        rows = _run(statement_for(choice), asking(choice, heads, **asked))
+        claimed = answered(rows, choice, heads)
+        if claimed or not (heads.more and heads.moved_on):
+            return claimed
+
+
+def statement_for(choice: Choice) -> str:
+    return PLAIN if choice.plain else CLAIM
+
+
+def looking(types: Sequence[str], queues: Sequence[str] | None) -> dict[str, Any]:
+    """The parameters of LOOK."""
+    return {"types": list(types), "queues": None if queues is None else list(queues)}
+
+
+def looked(rows: Sequence[tuple[Any, ...]], heads: Heads) -> None:
+    """What LOOK's rows (in binary format, so that no floor is rounded) say; `heads` is written."""
+    *flows, last = rows
+    heads.look_at_all((Seen(*flow[:-1]) for flow in flows), last[-1])
 
 
 def asking(
+    choice: Choice,
+    heads: Heads,
     *,
     worker_id: str,
     types: Sequence[str],
     limit: int,
     lease_s: float,
     queues: Sequence[str] | None,
-    heads: Heads,
     now: datetime | None = None,
 ) -> dict[str, Any]:
     """The parameters of CLAIM, for who sends it over a connection of its own."""
     return {
+        **looking(types, queues),
         "worker": worker_id,
-        "types": list(types),
-        "queues": None if queues is None else list(queues),
         "limit": limit,
-        "most_flows": MOST_FLOWS,
         "lease_s": lease_s,
         "now": now,
-        "flows": list(heads.floors),
-        "floors": list(heads.floors.values()),
         "xmax": heads.xmax,
         "unfinished": heads.unfinished,
+        "most_flows": choice.room,
+        "flows": choice.flows,
+        "floors": choice.floors,
+        "others": choice.others,
+        "orgs": choice.orgs,
+        "places": choice.places,
+        "present": heads.shares.newcomers_place,
+        "quota": choice.quota,
     }
 
 
-def answered(rows: list[tuple[Any, ...]], heads: Heads) -> list[Claimed]:
-    """What CLAIM's rows (in binary format, so that no floor is rounded) say; `heads` is written."""
+def answered(rows: Sequence[tuple[Any, ...]], choice: Choice, heads: Heads) -> list[Claimed]:
+    """What CLAIM's rows (in binary format, as those of LOOK) say; `heads` is written."""
     *jobs, last = rows
-    heads.remember(*last[-4:])
-    return [_claimed(row) for row in jobs]
-
-
-def renew(
-    *, worker_id: str, held: Sequence[Held], lease_s: float, status: str = "active", processed: int = 0
-) -> Renewed:
-    """Extend the leases of `held` and report the worker alive, with `processed` attempts ended since last time."""
-    parameters = {"worker": worker_id, "lease_s": lease_s, "status": status, "processed": processed}
-    rows = _run(RENEW, parameters | _columns(held))
-    mine = {(job, attempt): cancel for job, attempt, cancel, wanted in rows if wanted is None}
-    return Renewed(mine, next((wanted for *_, wanted in rows if wanted is not None), "run"))
-
-
-def hand_back_unknown(*, worker_id: str, held: Sequence[Held]) -> list[Moved]:
-    """Release what this worker is said to run but does not hold. It costs no attempt."""
-    unknown = _run(UNKNOWN, {"worker": worker_id} | _columns(held))
-    return finish(worker_id=worker_id, ended=[Finish(job, attempt, "released") for job, attempt in unknown])
-
-
-def finish(*, worker_id: str, ended: Sequence[Finish]) -> list[Moved]:
-    """Record how attempts ended. Those whose attempt is no longer this worker's are not in the answer."""
-    job_ids, attempts, endings, runtimes, results, errors, delays = (
-        zip(*ended, strict=True) if ended else [()] * 7
+    said = last[-_SAID:]
+    new_flows, new_orgs, new_queues, new_floors, opened, snapshot = said[_SEEN:]
+    looked_at = list(map(Seen, *said[:_SEEN]))
+    known = {seen.flow_id for seen in looked_at}
+    weights = map(heads.shares.weight, new_orgs)
+    arrived = map(Seen, new_flows, new_orgs, new_queues, weights, new_floors)
+    heads.remember(
+        choice,
+        looked_at=looked_at,
+        arrived=[seen for seen in arrived if seen.flow_id not in known],
+        opened=opened,
+        took=len(jobs),
+        snapshot=snapshot,
+        now=time.monotonic(),
     )
-    parameters = {
-        "worker": worker_id,
-        "ids": _numbers(job_ids),
-        "attempts": _numbers(attempts),
-        "endings": list(endings),
-        "runtimes": _numbers(runtimes),
-        "results": _unless_empty([None if one is None else json.dumps(one) for one in results]),
-        "errors": _unless_empty(errors),
-        "delays": _unless_empty(delays),
-    }
-    return _moved(_run(FINISH, parameters))
+    claimed = [_claimed(row) for row in jobs]
+    heads.took((job.org_id, job.predicted_runtime_ms) for job in claimed)
+    return claimed
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters, binary=statement is CLAIM)
+        cursor.execute(statement, parameters, binary=True)
         return cursor.fetchall()
 
 
+_SEEN = len(Seen._fields)
+_SAID = _SEEN + 6  # columns of CLAIM that only its last row fills
+
+
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    fields = list(row[1:-4])
+    fields = list(row[1:-_SAID])
     fields[PAYLOAD] = _loaded(fields[PAYLOAD])
     if fields[RETRY_POLICY] is not None:
         fields[RETRY_POLICY] = _loaded(fields[RETRY_POLICY])
     return Claimed._make(fields)
-
-
-def _numbers(values: Iterable[float]) -> str:
-    """An array as PostgreSQL reads it: cheaper than having each number looked at for its type."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-def _unless_empty(values: Sequence[Any]) -> list[Any]:
-    """Where no attempt has any, nothing is sent: `unnest` fills up with NULL."""
-    return list(values) if any(value not in (None, "") for value in values) else []
-
-
-def _columns(held: Sequence[Held]) -> dict[str, list[int]]:
-    return {"ids": [job_id for job_id, _ in held], "attempts": [attempt for _, attempt in held]}
-
-
-def _moved(rows: Iterable[tuple[Any, ...]]) -> list[Moved]:
-    return [Moved(*row) for row in rows]
 
 
 _decode = json.JSONDecoder().raw_decode

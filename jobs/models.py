@@ -15,34 +15,41 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from jobs import ordering, states
+from jobs.eta_models import Eta, EtaCorrection, EtaScore
+from jobs.limit_models import Gate, GateOpening, Limit, Share
+from jobs.org_models import OrgModel, WrittenByQueue
 from jobs.payloads import JOB_TYPES
 from jobs.transactions import CurrentTransaction
 from orgs.models import Organization, User
 from orgs.scoping import OrgManager
 
+__all__ = [
+    "Eta",
+    "EtaCorrection",
+    "EtaScore",
+    "Gate",
+    "GateOpening",
+    "Limit",
+    "OrgModel",
+    "Share",
+    "WrittenByQueue",
+]
+
 DEFAULT_QUEUE = "default"
 
 
-class OrgModel(models.Model):
-    """A row that belongs to an organisation."""
-
-    # No index on org alone: each model has those that its queries read, and a second one tempts the planner.
-    org = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
-
-    objects = OrgManager()
-
-    class Meta:
-        abstract = True
-
-
 class Flow(OrgModel):
-    """The jobs of one organisation, queue and type: what the claim takes from, in the order of rank."""
+    """The jobs of one organisation, queue, type and concurrency key: what the claim takes from, in the order of rank.
+
+    Limits stop whole flows, so that a claim never looks for a job among those that have to wait.
+    """
 
     queue = models.CharField(max_length=60)
     type = models.CharField(max_length=20)
+    key = models.CharField(max_length=200, default="", db_default="")  # empty: none
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["org", "queue", "type"], name="flow_unique")]
+        constraints = [models.UniqueConstraint(fields=["org", "queue", "type", "key"], name="flow_unique")]
 
     def __str__(self) -> str:
         return f"{self.queue}, {self.type}"
@@ -97,6 +104,7 @@ class Job(OrgModel):
     cpu_s = models.FloatField(null=True)
     retry_policy: models.JSONField[Any, Any] = models.JSONField(null=True)
     concurrency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULL: shares with nobody
+    gates = ArrayField(models.BigIntegerField(), null=True)  # that the last attempt counted in
     tags = ArrayField(models.CharField(max_length=60), default=list, db_default=[])
     replay_of = models.ForeignKey(
         "self",
@@ -175,20 +183,6 @@ class Job(OrgModel):
     @property
     def is_final(self) -> bool:
         return self.status in states.FINAL
-
-
-class WrittenByQueue(OrgModel):
-    """A row that only the queue's own statements write, with the job and org of the job that they move.
-
-    No foreign key in the database: its check would cost each of three rows per job as much as the row.
-    """
-
-    org = models.ForeignKey(
-        Organization, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
-    )
-
-    class Meta:
-        abstract = True
 
 
 class ExecutionLog(WrittenByQueue):

@@ -14,6 +14,7 @@ import psycopg
 from django.db import connection
 
 from jobs.claimed import Moved
+from jobs.gates import LEFT, REOPENED
 
 # Reads the partial index job_due.
 PROMOTE_DUE = """
@@ -34,7 +35,7 @@ SELECT id, org_id, status FROM moved
 
 # A lost attempt counts as a failed one, so that a job that kills its worker ends as a dead letter and not as
 # a crash loop. Reads the partial index job_leases.
-RECLAIM = """
+RECLAIM = f"""
 WITH lost AS MATERIALIZED (
     SELECT id, org_id, type, name, lane, attempt, predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id,
         extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - started_at) * 1000 AS runtime_ms,
@@ -62,7 +63,7 @@ WITH lost AS MATERIALIZED (
         queued_at = CASE l.next_status WHEN 'queued' THEN coalesce(%(now)s::timestamptz, now()) ELSE j.queued_at END,
         queued_xid = CASE l.next_status WHEN 'queued' THEN pg_current_xact_id()::text::bigint ELSE j.queued_xid END
     FROM lost l WHERE j.id = l.id
-    RETURNING j.id, j.org_id, j.status
+    RETURNING j.id, j.org_id, j.status, j.gates, 'lost' AS ending, l.runtime_ms
 ), logged AS (
     INSERT INTO jobs_executionlog (org_id, job_id, attempt, outcome, final, runtime_ms, wait_ms,
         predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id, error_msg, job_type, job_name, lane,
@@ -71,13 +72,15 @@ WITH lost AS MATERIALIZED (
         predicted_runtime_ms, predicted_low_ms, predicted_high_ms, worker_id, error, type, name, lane,
         coalesce(%(now)s::timestamptz, now())
     FROM lost
+    RETURNING 1
 ), noted AS (
     INSERT INTO jobs_jobevent (org_id, job_id, old_status, new_status, reason, actor, at)
     SELECT org_id, id, 'running', next_status, left(error, 200), %(actor)s, coalesce(%(now)s::timestamptz, now())
     FROM lost
-)
-SELECT id, org_id, status FROM moved
-"""
+    RETURNING 1
+), {LEFT}
+SELECT id, org_id, status, {REOPENED} FROM moved
+"""  # noqa: S608 - constants
 
 
 def promote_due(*, actor: str, limit: int = 1000, now: datetime | None = None) -> list[Moved]:

@@ -18,7 +18,7 @@ from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from orgs import audit, roles
+from orgs import audit, roles, weights
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin, is_platform_admin
 from orgs.admin_site import site
 from orgs.models import AuditEntry, Organization, User
@@ -98,14 +98,22 @@ class UserAdmin(OrgScopedAdmin, DjangoUserAdmin):
 
 @admin.register(Organization, site=site)
 class OrganizationAdmin(OrgScopedAdmin):
-    list_display = ("name", "member_count", "created_at")
+    list_display = ("name", "member_count", "weight", "created_at")
     search_fields = ("name",)
     ordering = ("name",)
-    fields = ("name", "created_at")
+    fields = ("name", "weight", "created_at")
     readonly_fields = ("created_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).annotate(_members=Count("members"))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "weight" in form.changed_data:
+            assert isinstance(request.user, User)
+            details = {"from": form.initial["weight"], "to": obj.weight}
+            audit.record(org=obj, user=request.user, action="org.weight", target=obj.name, details=details)
+            weights.changed()
 
     @admin.display(description="members", ordering="_members")
     def member_count(self, org: Any) -> int:

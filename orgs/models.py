@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -16,11 +17,20 @@ class Organization(models.Model):
     """One tenant. Everything that a tenant owns carries its id."""
 
     name = models.CharField(max_length=100, unique=True)
+    weight = models.FloatField(
+        default=1.0,
+        db_default=1.0,
+        validators=[MinValueValidator(0.01), MaxValueValidator(100.0)],
+        help_text="Part of the workers' time where organisations compete, relative to the others' (0.01 to 100).",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
         verbose_name = "organisation"
+        constraints = [
+            models.CheckConstraint(condition=Q(weight__gte=0.01, weight__lte=100), name="orgs_weight_range")
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -15,8 +15,10 @@ from django.conf import settings
 from django.db import OperationalError
 
 from jobs import claims
-from jobs.claims import Claimed, Heads
+from jobs.claims import Claimed
 from jobs.database import sessions_are_ours
+from jobs.fairness import Shares
+from jobs.heads import Heads
 from scheduler.database_thread import LONGEST_CALL_S, PLANNER
 
 # The server gives up first, so that no claim comes true after its worker has stopped to wait for it.
@@ -30,17 +32,14 @@ LOOK_AGAIN_SHARE = 20
 class ClaimSession:
     """Claims for one worker; after a failure it connects again, and looks at the queue from its beginning."""
 
-    def __init__(self, worker_id: str, *, types: Sequence[str], queues: Sequence[str] | None) -> None:
+    def __init__(
+        self, worker_id: str, shares: Shares, *, types: Sequence[str], queues: Sequence[str] | None
+    ) -> None:
         self._worker_id = worker_id
         self._types, self._queues = types, queues
         self._session: psycopg.AsyncConnection | None = None
-        self._heads = Heads()
+        self.heads = Heads(shares)
         self._look_again_at = 0.0
-
-    @property
-    def saw_more(self) -> bool:
-        """Whether the last claim left something out that may still be there: see `Heads.more`."""
-        return self._heads.more
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Raises django's OperationalError when the database is away; it may have carried out the claim."""
@@ -52,30 +51,36 @@ class ClaimSession:
             raise OperationalError(str(error) or "no answer") from error
 
     async def close(self) -> None:
-        session, self._session, self._heads = self._session, None, Heads()
+        session, self._session = self._session, None
+        self.heads.forget()
         if session is not None:
             await session.close()
 
     async def _claim(self, limit: int) -> list[Claimed]:
         session = self._session or await self._connect()
-        began = time.monotonic()
-        is_fresh = began >= self._look_again_at
-        if is_fresh:
-            self._heads = Heads()
+        if time.monotonic() >= self._look_again_at:
+            self.heads.forget()
+        if self.heads.xmax is None:
+            await self._look(session)
+        choice = self.heads.choose(limit, time.monotonic())
         asked = claims.asking(
+            choice,
+            self.heads,
             worker_id=self._worker_id,
             types=self._types,
             queues=self._queues,
             limit=limit,
             lease_s=settings.LEASE_S,
-            heads=self._heads,
         )
-        cursor = await session.execute(claims.CLAIM, asked, binary=True)
-        jobs = claims.answered(await cursor.fetchall(), self._heads)
-        if is_fresh:
-            now = time.monotonic()
-            self._look_again_at = now + max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * (now - began))
-        return jobs
+        cursor = await session.execute(claims.statement_for(choice), asked, binary=True)
+        return claims.answered(await cursor.fetchall(), choice, self.heads)
+
+    async def _look(self, session: psycopg.AsyncConnection) -> None:
+        began = time.monotonic()
+        cursor = await session.execute(claims.LOOK, claims.looking(self._types, self._queues), binary=True)
+        claims.looked(await cursor.fetchall(), self.heads)
+        now = time.monotonic()
+        self._look_again_at = now + max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * (now - began))
 
     async def _connect(self) -> psycopg.AsyncConnection:
         self._session = session = await psycopg.AsyncConnection.connect(

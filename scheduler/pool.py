@@ -34,6 +34,7 @@ class Attempt:
     """A claimed job in its slot. `reason` says why it was told to stop, if it was."""
 
     job: Claimed
+    began: float
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     reason: StopReason | None = None
     task: asyncio.Task[None] | None = None
@@ -116,6 +117,11 @@ class Pool:
             light = [key for key in light if self._light_reasons.get(key) != "lost"]
         return running + waiting + light
 
+    def running_s(self) -> list[tuple[Held, float]]:
+        """How long the attempts in processes of their own have been running."""
+        now = self._clock()
+        return [(key, now - attempt.began) for key, attempt in self._attempts.items()]
+
     def start(self, jobs: Sequence[Claimed]) -> None:
         self._appetite.wake(self._clock())
         light = [job for job in jobs if _is_light(job)]
@@ -179,7 +185,7 @@ class Pool:
     def _fill_slots(self) -> None:
         while self._waiting and len(self._attempts) < self.size:
             job = self._waiting.popleft()
-            attempt = self._attempts[job.id, job.attempt] = Attempt(job)
+            attempt = self._attempts[job.id, job.attempt] = Attempt(job, self._clock())
             attempt.task = asyncio.create_task(self._run(attempt), name=f"job-{job.id}")
 
     def _give_back_waiting(self, wanted: Callable[[Claimed], bool] | None = None) -> None:

@@ -3,23 +3,25 @@
 An ending or a few are written at once; more say that more are coming, and those are waited for, for
 moments. While one batch is being written the next one gathers. While the database is away everything
 is kept and tried again; the lease decides in the end whether it still counts. A job whose row somebody
-else has locked is put aside and tried again, so that only that job waits.
+else has locked, or a gate that its ending leaves, is put aside and tried again, so that only it waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from jobs import claims, notify, output, states
+from jobs import leases, notify, output, states
 from jobs.claims import Finish, Held, Moved
 from jobs.database import AWAY_S, DATABASE_AWAY, lost_the_session
-from jobs.models import Job
+from jobs.models import Gate, Job
 from scheduler.database_thread import DatabaseThread
 from scheduler.notices import Notices
 
@@ -37,6 +39,7 @@ AGAIN_S = 1.0  # until what was put aside is tried again
 CAREFUL_S = 10.0  # after a write that failed: locked rows are looked for first
 MOST_BEHIND = 5_000  # lines and endings
 MOST_ASIDE = 50_000
+GATE_LOOKS, GATE_PAUSE_S = 3, 0.01  # claims hold a gate for moments: nothing is put aside for those
 
 
 class Batch(NamedTuple):
@@ -47,7 +50,11 @@ class Batch(NamedTuple):
 
     @property
     def jobs(self) -> set[int]:
-        return {line.job_id for _, line in self.lines} | {one.job_id for one in self.ended}
+        return {line.job_id for _, line in self.lines} | self.ending
+
+    @property
+    def ending(self) -> set[int]:
+        return {one.job_id for one in self.ended}
 
     def split(self, jobs: Container[int]) -> tuple[Batch, Batch]:
         """What is of these jobs, and the rest."""
@@ -89,7 +96,7 @@ class Recorder:
         self._ended: list[Finish] = []
         self._after: list[int] = []  # of each ending: how many lines were noted before it
         self._noted = self._written = 0  # lines
-        self._aside = Batch([], [])  # of jobs whose rows are locked
+        self._aside = Batch([], [])  # of jobs that are locked, or their gates
         self._careful_until = 0.0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -195,7 +202,7 @@ class Recorder:
         self._careful_until = self._clock() + CAREFUL_S
 
     async def _save(self, batch: Batch) -> tuple[Batch, list[Moved]]:
-        """Store what can be stored; what cannot yet, for its rows are locked, comes back."""
+        """Store what can be stored; what cannot yet, for rows that it needs are locked, comes back."""
         try:
             if self._clock() >= self._careful_until:
                 try:
@@ -249,15 +256,15 @@ class Recorder:
 
     def _store(self, batch: Batch) -> list[Moved]:
         output.append([line for _, line in batch.lines])
-        moved = claims.finish(worker_id=self.worker_id, ended=batch.ended) if batch.ended else []
-        if any(job.status == states.QUEUED for job in moved):
+        moved = leases.finish(worker_id=self.worker_id, ended=batch.ended) if batch.ended else []
+        if any(job.status == states.QUEUED or job.reopened for job in moved):
             notify.changed((), ready=True)
         return moved
 
     def _store_free(self, batch: Batch) -> tuple[Batch, list[Moved]]:
-        """As `_store`, without a wait for any row."""
+        """As `_store`, without a wait for the row of a job, nor for long for a gate."""
         with transaction.atomic():
-            locked, free = batch.split(_locked(batch.jobs))
+            locked, free = batch.split(_locked(batch))
             return locked, self._store(free)
 
     def _report(self, ended: list[Finish], moved: list[Moved]) -> None:
@@ -284,8 +291,30 @@ class Recorder:
             logger.info("action=finished jobs=%s ending=done worker=%s", done, self.worker_id)
 
 
-def _locked(jobs: Iterable[int]) -> set[int]:
-    """Those whose rows somebody else holds; the others are held from now on. A deleted job is none of them."""
-    rows = Job.objects.filter(pk__in=jobs).order_by("pk")
-    free = set(rows.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
-    return set(rows.values_list("pk", flat=True)) - free
+def _locked(batch: Batch) -> set[int]:
+    """Jobs of which somebody else holds the row or, where they end, a gate. What the others need is held from now on.
+
+    A deleted job is none of them. Jobs before gates: see `jobs.gates`.
+    """
+    locked = _held_elsewhere(Job.objects.filter(pk__in=batch.jobs))
+    ending = Job.objects.filter(pk__in=batch.ending - locked, gates__isnull=False)
+    gates = dict(ending.values_list("pk", "gates"))
+    held = _gates_held_elsewhere({gate for of_job in gates.values() for gate in of_job})
+    return locked | {job for job, of_job in gates.items() if held.intersection(of_job)}
+
+
+def _gates_held_elsewhere(gates: Iterable[int]) -> set[int]:
+    held = _held_elsewhere(Gate.objects.filter(pk__in=gates))
+    for _ in range(GATE_LOOKS - 1):
+        if not held:
+            break
+        time.sleep(GATE_PAUSE_S)
+        held = _held_elsewhere(Gate.objects.filter(pk__in=held))
+    return held
+
+
+def _held_elsewhere(rows: QuerySet[Any]) -> set[int]:
+    """Those of these rows that somebody else holds; the others are held from now on, locked in the order of ids."""
+    free = rows.order_by("pk").select_for_update(skip_locked=True, no_key=True)
+    mine = set(free.values_list("pk", flat=True))
+    return set(rows.values_list("pk", flat=True)) - mine

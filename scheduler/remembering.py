@@ -21,8 +21,8 @@ class Remembering:
     """`ran` only notes; the task `run` writes. What cannot be written is dropped: it is advice."""
 
     def __init__(self) -> None:
-        # A session of its own: several workers add to the same rows, and no ending may wait for that.
-        self._database = DatabaseThread("remember", lock_timeout_s=LOCK_TIMEOUT_S)
+        # A session apart from that of endings: several workers add to the same rows, and no ending may wait for that.
+        self.database = DatabaseThread("remember", lock_timeout_s=LOCK_TIMEOUT_S)
         self._notes = keeping.Notes()
         self._noted = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
@@ -45,9 +45,9 @@ class Remembering:
         self._noted.clear()
         if self._notes:
             try:
-                await self._database.call(keeping.keep, self._notes.take(), self._clock())
+                await self.database.call(keeping.keep, self._notes.take(), self._clock())
             except Exception as error:
                 logger.warning("action=runs_not_remembered error=%s", type(error).__name__)
 
     async def close(self) -> None:
-        await self._database.close()
+        await self.database.close()

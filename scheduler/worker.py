@@ -14,6 +14,7 @@ import gc
 import json
 import logging
 import random
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,10 +22,11 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
-from jobs import claims, notify, output
-from jobs.claims import Claimed, Held
+from jobs import leases, notify, output
+from jobs.claims import Claimed, Finish, Held
 from jobs.database import AWAY_S, DATABASE_AWAY
 from jobs.executors.process import JobProcesses
+from jobs.fairness import Shares
 from scheduler import registry
 from scheduler.claim_session import ClaimSession
 from scheduler.database_thread import DatabaseThread
@@ -32,13 +34,15 @@ from scheduler.notices import Notices
 from scheduler.pool import Pool
 from scheduler.recorder import LOCK_TIMEOUT_S, Recorder
 from scheduler.remembering import Remembering
+from scheduler.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
 JITTER = 0.1
 LISTEN_CHECK_S = 30.0
 MOST_PER_CLAIM = 500
-COLLISION_S = 0.005
+COLLISION_S = 0.002
+SHARE_S = 1.0
 
 
 class WorkerBroken(Exception):
@@ -65,7 +69,8 @@ class Worker:
         self._claim_unheard = False
         self._cancels: dict[int, float] = {}  # cancel requests of the last moments: job id, when
         self._told = 0  # of the endings that the recorder has counted
-        self._claims = ClaimSession(self.id, types=self.types, queues=self.queues)
+        self._shares = Shares(settings.SHARE_HALF_LIFE_S, asyncio.get_running_loop().time())
+        self._claims = ClaimSession(self.id, self._shares, types=self.types, queues=self.queues)
         self._record_database = DatabaseThread("record", lock_timeout_s=LOCK_TIMEOUT_S)
         self._beat_database = DatabaseThread("beat", lock_timeout_s=1.0)
         self._notices = Notices(self._record_database)
@@ -73,12 +78,13 @@ class Worker:
             self.id, self._record_database, self._notices, on_caught_up=self._note_caught_up
         )
         self._remembering = Remembering()
+        self._sharing = Sharing(self._shares, self._remembering.database)
         self._processes = JobProcesses()
         self._pool = Pool(
             concurrency,
             self._processes,
             on_line=self._note_line,
-            on_end=self._recorder.finish,
+            on_end=self._ended,
             on_ran=self._remembering.ran,
             is_behind=lambda: self._recorder.is_behind,
         )
@@ -104,7 +110,8 @@ class Worker:
         gc.freeze()  # what is here stays: no collection has to look at it again
         claiming = asyncio.create_task(self._claim_forever())
         works = (
-            self._listen(), self._beat(), self._notices.run(), self._remembering.run(), self._recorder.run(),
+            self._listen(), self._beat(), self._notices.run(), self._remembering.run(), self._share(),
+            self._recorder.run(),
         )  # fmt: skip
         others = [asyncio.create_task(work) for work in works]
         ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._pool.broken)]
@@ -166,6 +173,7 @@ class Worker:
             await self._beat_database.call(self._renew, [], "stopping")
             await self._beat_database.call(registry.mark_stopped, self.id)
             await self._remembering.write()
+            await self._sharing.exchange()
         except DATABASE_AWAY:
             logger.warning("action=database_away worker=%s: not marked as stopped", self.id)
         await self._claims.close()
@@ -188,12 +196,22 @@ class Worker:
                 await self._wait_for(self._pool.freed)
                 continue
             claimed = await self._claim(asked)
-            if len(claimed) == asked or (claimed and self._claims.saw_more):
+            heads = self._claims.heads
+            collisions = 0 if claimed else collisions
+            if len(claimed) == asked or (heads.more and (claimed or heads.moved_on)):
                 continue
             # The queue is empty (for this worker), and slots that come free change nothing; unless another
-            # worker was faster for what this one had in view.
-            collisions = min(collisions + 1, 10) if self._claims.saw_more else 0
-            await self._wait_for(self._hint, COLLISION_S * 2**collisions if collisions else settings.POLL_S)
+            # worker was faster for what this one had in view, or a rate lets in the next job in a moment.
+            collisions = min(collisions + 1, 10) if heads.more else 0
+            await self._wait_for(
+                self._hint, COLLISION_S * 2 ** (collisions - 1) if collisions else self._opens_in_s
+            )
+
+    @property
+    def _opens_in_s(self) -> float | None:
+        """Until the next flow opens by itself."""
+        at = self._claims.heads.opens_at
+        return None if at is None else max(at - time.monotonic(), 0.001)
 
     async def _claim(self, limit: int) -> list[Claimed]:
         try:
@@ -207,6 +225,7 @@ class Worker:
             return []
         self._claim_unheard = False
         self._pool.start(jobs)
+        self._sharing.took(jobs)
         self._cancel_what_was_on_its_way(jobs)
         self._notices.note(job.org_id for job in jobs)
         return jobs
@@ -220,7 +239,7 @@ class Worker:
 
     async def _hand_back_unheard(self) -> None:
         """The last claim failed here, but the server may have carried it out: those jobs go back."""
-        moved = await self._beat_database.call(claims.hand_back_unknown, worker_id=self.id, held=self._held)
+        moved = await self._beat_database.call(leases.hand_back_unknown, worker_id=self.id, held=self._held)
         if moved:
             logger.warning("action=handed_back worker=%s jobs=%s", self.id, [job.job_id for job in moved])
 
@@ -294,9 +313,9 @@ class Worker:
             recent = asyncio.get_running_loop().time() - settings.HEARTBEAT_S
             self._cancels = {job_id: at for job_id, at in self._cancels.items() if at > recent}
 
-    def _renew(self, held: list[Held], status: str) -> claims.Renewed:
+    def _renew(self, held: list[Held], status: str) -> leases.Renewed:
         recorded = self._recorder.recorded
-        renewed = claims.renew(
+        renewed = leases.renew(
             worker_id=self.id,
             held=held,
             lease_s=settings.LEASE_S,
@@ -327,9 +346,20 @@ class Worker:
             running = set(self._pool.held)  # most of them have ended meanwhile
             for key in running.intersection(missing):
                 self._pool.give_up(*key)
+                self._sharing.lost(key)
         for key, cancel_requested in mine.items():
             if cancel_requested:
                 self._pool.cancel(key[0])
+
+    def _ended(self, attempts: Sequence[Finish]) -> None:
+        self._sharing.ended(attempts)
+        self._recorder.finish(attempts)
+
+    async def _share(self) -> None:
+        while True:
+            await asyncio.sleep(SHARE_S)
+            self._sharing.still_running(self._pool.running_s())
+            await self._sharing.exchange()
 
     def _note_caught_up(self) -> None:
         self._pool.freed.set()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.duties import housekeeping, release_due, replay, sample_queue
+from scheduler.duties import forget_openings, housekeeping, refresh_head, release_due, replay, sample_queue
 from scheduler.duties.batches import BATCH
+from scheduler.duties.estimate import Estimate
 from scheduler.duties.learn import learn
 from scheduler.duties.reclaim_expired import ReclaimExpired
+from scheduler.duties.repair_gates import RepairGates
 from scheduler.duties.rescue_lost import RescueLost
 from scheduler.duties.watch_snapshots import SnapshotWatch
 
@@ -35,6 +37,10 @@ def duties_of_a_term() -> tuple[Duty, ...]:
         Duty("rescue_lost", 1.0, RescueLost().run),
         Duty("reclaim_expired", 1.0, ReclaimExpired().run),
         Duty("replay", 0.5, replay.run),
+        Duty("repair_gates", 15.0, RepairGates().run),
+        Duty("forget_openings", 15.0, forget_openings.run),
+        Duty("estimate", 2.0, Estimate().run),
+        Duty("refresh_head", 5.0, refresh_head.run),
         Duty("sample_queue", 5.0, sample_queue.run),
         Duty("watch_snapshots", 5.0, SnapshotWatch().run),
         Duty("learn", 5.0, learn.run),

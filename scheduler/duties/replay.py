@@ -17,6 +17,8 @@ from django.db.models.functions import Now
 from jobs import replays
 from jobs.database import DATABASE_AWAY, lost_the_session
 from jobs.models import Job, Replay
+from jobs.queue_room import QueueFull
+from jobs.services import Submitted
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,10 @@ def advance(replay: Replay, *, most: int) -> int:
     again = _still_to_do(origins)
     answers = replays.submit_again(again, org=replay.org, user=replay.user, lane=replays.BULK_LANE)
     made = sum(answer.status == "created" for answer in answers)
+    if waiting := _without_room(again, answers):
+        replay.last_job_id = waiting[0].pk - 1
+        _note_progress(replay, made, advanced_at=now)
+        return made
     cut = len(origins) == allowed
     if window:
         replay.last_job_id = origins[-1].pk if cut else window[-1]
@@ -88,6 +94,13 @@ def _still_to_do(origins: Sequence[Job]) -> list[Job]:
     ids = [origin.pk for origin in origins]
     free = set(replays.not_replayed(Job.objects.filter(pk__in=ids)).values_list("pk", flat=True))
     return [origin for origin in origins if origin.pk in free]
+
+
+def _without_room(origins: Sequence[Job], answers: Sequence[Submitted]) -> list[Job]:
+    """Those for which the organisation may have no more jobs waiting: they come first when it may."""
+    return [
+        origin for origin, answer in zip(origins, answers, strict=True) if isinstance(answer.error, QueueFull)
+    ]
 
 
 def _note_progress(replay: Replay, made: int, *, advanced_at: datetime) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.utils import timezone
 
-from jobs import claims
+from jobs import claims, leases
 from jobs.claims import Claimed, Finish, Moved
 from jobs.models import Job
 from jobs.payloads import JOB_TYPES
@@ -28,7 +28,7 @@ def claim(worker: str = "w1", limit: int = 10, **fields: Any) -> list[Claimed]:
 
 def end(job: Claimed, ending: str = "done", worker: str = "w1", **fields: Any) -> list[Moved]:
     finish = Finish(job_id=job.id, attempt=job.attempt, ending=ending, runtime_ms=12.5, **fields)  # type: ignore[arg-type]
-    return claims.finish(worker_id=worker, ended=[finish])
+    return leases.finish(worker_id=worker, ended=[finish])
 
 
 def ids(rows: Sequence[Claimed | Moved]) -> list[int]:

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs import claims, reclaims, states
+from jobs import claims, leases, reclaims, states
 from jobs.models import ExecutionLog, Job, JobEvent, Worker
 from orgs.models import User
 from tests.queue.claiming import LONG_AGO, InThread, Submit, claim, end, ids, wait_until_blocked
@@ -139,7 +139,7 @@ class TestLeases:
         Job.objects.filter(pk=lost.pk).update(worker_id="other")
         Job.objects.filter(pk=mine.pk).update(lease_expires_at=timezone.now())
         Worker.objects.create(worker_id="w1", hostname="h", pid=1, concurrency=1, last_seen=LONG_AGO)
-        assert claims.renew(worker_id="w1", held=held, lease_s=30).mine == {
+        assert leases.renew(worker_id="w1", held=held, lease_s=30).mine == {
             (mine.pk, 1): False,
             (cancelled.pk, 1): True,
         }

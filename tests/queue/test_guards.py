@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import claims, output, reclaims, states
+from jobs import leases, output, reclaims, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, Worker
 from orgs.models import User
 from tests.queue.claiming import LATER, LONG_AGO, InThread, Submit, claim, end, ids, wait_until_blocked
@@ -89,13 +89,13 @@ class TestLeases:
         job = submit(bob)
         claim()
         Job.objects.filter(pk=job.pk).update(cancel_requested=True)
-        assert [row.status for row in claims.hand_back_unknown(worker_id="w1", held=[])] == [states.CANCELLED]
+        assert [row.status for row in leases.hand_back_unknown(worker_id="w1", held=[])] == [states.CANCELLED]
 
     def test_a_lease_of_another_attempt_is_not_renewed(self, bob: User, submit: Submit) -> None:
         job = submit(bob)
         claim()
         Job.objects.update(lease_expires_at=LONG_AGO)
-        assert claims.renew(worker_id="w1", held=[(job.pk, 2)], lease_s=30).mine == {}
+        assert leases.renew(worker_id="w1", held=[(job.pk, 2)], lease_s=30).mine == {}
         job.refresh_from_db()
         assert job.lease_expires_at == LONG_AGO
 
@@ -103,7 +103,7 @@ class TestLeases:
         job = submit(bob)
         claim("w2")
         Job.objects.update(lease_expires_at=LONG_AGO)
-        assert claims.renew(worker_id="w1", held=[(job.pk, 1)], lease_s=30).mine == {}
+        assert leases.renew(worker_id="w1", held=[(job.pk, 1)], lease_s=30).mine == {}
         job.refresh_from_db()
         assert job.lease_expires_at == LONG_AGO
 
@@ -121,7 +121,7 @@ class TestLeases:
         known, unknown, renumbered, others = (submit(bob) for _ in range(4))
         claim("w1", limit=3)
         claim("w2")
-        back = claims.hand_back_unknown(worker_id="w1", held=[(known.pk, 1), (renumbered.pk, 7)])
+        back = leases.hand_back_unknown(worker_id="w1", held=[(known.pk, 1), (renumbered.pk, 7)])
         assert sorted(ids(back)) == [unknown.pk, renumbered.pk]
         running = Job.objects.filter(status=states.RUNNING).values_list("pk", flat=True)
         assert sorted(running) == [known.pk, others.pk]
@@ -141,7 +141,7 @@ class TestHeldLocks:
         Job.objects.update(lease_expires_at=LONG_AGO)
         with transaction.atomic():
             Job.objects.select_for_update().get(pk=stuck.pk)
-            renewal = InThread(lambda: claims.renew(worker_id="w1", held=held, lease_s=30))
+            renewal = InThread(lambda: leases.renew(worker_id="w1", held=held, lease_s=30))
             assert renewal.answer().mine == {(stuck.pk, 1): False, (free.pk, 1): False}
         renewed = Job.objects.filter(lease_expires_at__gt=LONG_AGO)
         assert list(renewed.values_list("pk", flat=True)) == [free.pk]

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from jobs import claims
+from jobs import leases
 from jobs.claims import Heads
-from jobs.models import Job, Pause, Worker
+from jobs.heads import EVERYTHING, MOST_FLOWS
+from jobs.models import GateOpening, Job, Pause, Worker
 from orgs.models import Organization, User
 from tests.queue.claiming import InThread, Submit, claim, end, ids
 
@@ -68,7 +69,7 @@ def test_a_flow_that_was_empty_comes_back_with_its_next_job(bob: User, submit: S
     submit(bob)
     (gone,) = claim(heads=heads)
     assert claim(heads=heads) == []
-    assert heads.floors == {}
+    assert not heads.flows
     end(gone, "released")
     assert ids(claim(heads=heads)) == [gone.id]
     mail = submit(bob, queue="mail")
@@ -95,10 +96,10 @@ def test_remembered_flows_are_those_with_work(bob: User, submit: Submit) -> None
         submit(bob, queue=queue)
     claim(limit=1, heads=heads)
     claim(limit=1, heads=heads)
-    assert len(heads.floors) == 2
+    assert len(heads.flows) == 2
     claim(limit=5, heads=heads)
     claim(heads=heads)
-    assert heads.floors == {}
+    assert not heads.flows
 
 
 def test_only_the_chosen_queues_are_claimed(bob: User, submit: Submit) -> None:
@@ -110,11 +111,11 @@ def test_only_the_chosen_queues_are_claimed(bob: User, submit: Submit) -> None:
 
 def test_flows_that_one_claim_leaves_out_are_told_of(bob: User, submit: Submit) -> None:
     heads = Heads()
-    for number in range(claims.MOST_FLOWS + 4):
+    for number in range(MOST_FLOWS + 4):
         submit(bob, queue=f"q{number}")
-    assert len(claim(limit=50, heads=heads)) == claims.MOST_FLOWS
+    assert len(claim(limit=100, heads=heads)) == MOST_FLOWS
     assert heads.more
-    assert len(claim(limit=50, heads=heads)) == 4
+    assert len(claim(limit=100, heads=heads)) == 4
     assert not heads.more
 
 
@@ -125,7 +126,7 @@ def test_a_claim_locks_what_it_takes_and_no_more(bob: User, submit: Submit) -> N
         assert ids(claim("w1", limit=1)) == jobs[:1]
         others = InThread(lambda: ids(claim("w2", limit=4, heads=heads)))
         assert others.answer() == jobs[1:]
-        assert heads.more  # the first job was in view, and is held by w1
+        assert heads.opens_at is not None  # the first job was in view, and is held by w1
     assert claim("w2", heads=heads) == []
     assert not heads.more
 
@@ -149,6 +150,7 @@ def test_no_floor_is_rounded_up(bob: User, submit: Submit, acme: Organization) -
     try:
         assert claim(heads=heads) == []
         pause.delete()
+        GateOpening.objects.create(gate_id=EVERYTHING)
         assert ids(claim(heads=heads)) == [job.pk]
     finally:
         with connection.cursor() as cursor:
@@ -165,6 +167,7 @@ class TestPauses:
         assert ids(claim(heads=heads)) == [free.pk]
         assert claim(heads=heads) == []
         pause.delete()
+        GateOpening.objects.create(gate_id=EVERYTHING)
         assert ids(claim(heads=heads)) == [held.pk]
 
     @pytest.mark.parametrize("part", [{}, {"type": "python"}, {"queue": "default"}])
@@ -187,7 +190,7 @@ class TestPauses:
         job = submit(bob)
         Worker.objects.create(worker_id="w1", hostname="h", pid=1, concurrency=1, wanted=wanted)
         assert claim("w1") == []
-        assert claims.renew(worker_id="w1", held=[], lease_s=30).wanted == wanted
+        assert leases.renew(worker_id="w1", held=[], lease_s=30).wanted == wanted
         assert ids(claim("w2")) == [job.pk]
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 from psycopg.conninfo import make_conninfo
 
-from jobs import claims, control, notify
+from jobs import control, leases, notify
 from jobs.claims import Heads
 from jobs.models import Job, Pause, Worker
 from orgs.models import AuditEntry, Organization, User
@@ -35,7 +35,7 @@ def claimed(jobs: dict[str, Job], **fields: Any) -> set[str]:
     return {name for name, job in jobs.items() if job.pk in taken}
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 class TestPausesInTheClaim:
     @pytest.mark.parametrize(
         ("paused", "left"),
@@ -95,7 +95,7 @@ class TestWorkersInTheClaim:
         for worker_id in ("w1", "w2"):
             Worker.objects.create(worker_id=worker_id, hostname="h", pid=1, concurrency=1)
         control.set_wanted(user=root_admin, worker_id="w1", wanted=wanted)
-        assert claims.renew(worker_id="w1", held=[], lease_s=30).wanted == wanted
+        assert leases.renew(worker_id="w1", held=[], lease_s=30).wanted == wanted
         assert claimed(jobs, worker="w1") == set()
         assert claimed(jobs, worker="w2") == set(jobs)
 

@@ -24,9 +24,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs import claims, reclaims, services, states
+from jobs import claims, leases, reclaims, services, states
 from jobs.claims import Claimed, Ending, Finish, Heads
-from jobs.models import ExecutionLog, Flow, Job, JobEvent, Pause
+from jobs.limit_models import EVERYTHING
+from jobs.models import ExecutionLog, Flow, Gate, GateOpening, Job, JobEvent, Limit, Pause
 from jobs.payloads import JOB_TYPES
 from orgs import roles
 from orgs.models import Organization, User
@@ -34,7 +35,10 @@ from orgs.models import Organization, User
 WORKERS = ("w0", "w1")
 QUEUES = ("default", "mail")
 ENDINGS: tuple[Ending, ...] = ("done", "failed", "timeout", "cancelled", "released", "snoozed")
-TABLES = "jobs_job, jobs_flow, jobs_jobevent, jobs_executionlog, jobs_logline, jobs_worker, jobs_pause"
+TABLES = (
+    "jobs_job, jobs_flow, jobs_jobevent, jobs_executionlog, jobs_logline, jobs_worker, jobs_pause, jobs_limit,"
+    " jobs_gate, jobs_gateopening"
+)
 
 INSERT_QUEUED = """
 INSERT INTO jobs_job (org_id, flow_id, queue, name, type, payload, lane, status, priority, rank,
@@ -79,6 +83,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.flows = {
             queue: Flow.objects.create(org=self.org, queue=queue, type="python") for queue in QUEUES
         }
+        self.limited = QUEUES[0]
+        self.gate = Gate.objects.create(org=self.org, scope="queue", name=self.limited)
+        self.limit = Limit.objects.create(org=self.org, scope="queue", name=self.limited, max_running=2)
         self.jobs: dict[int, Expected] = {}
         self.heads = {worker: Heads() for worker in WORKERS}
         self.claimed: list[tuple[str, Claimed]] = []
@@ -135,16 +142,23 @@ class QueueMachine(RuleBasedStateMachine):
     def pause_or_resume(self, queue: str) -> None:
         if queue in self.paused:
             Pause.objects.filter(queue=queue).delete()
+            GateOpening.objects.create(gate_id=EVERYTHING)
             self.paused.remove(queue)
         else:
             Pause.objects.create(org=self.org, queue=queue)
             self.paused.add(queue)
 
+    @rule(most=st.integers(0, 3))
+    def change_limit(self, most: int) -> None:
+        Limit.objects.filter(pk=self.limit.pk).update(max_running=most)
+        self.limit.max_running = most
+        GateOpening.objects.create(gate_id=self.gate.pk)
+
     # What workers do
 
     @rule(worker=st.sampled_from(WORKERS), limit=st.integers(1, 4), forget=st.integers(0, 4))
     def claim(self, worker: str, limit: int, forget: int) -> None:
-        """Exactly the best-ranked jobs that wait, whether the worker remembers where they begin or not."""
+        """Exactly the best-ranked jobs that may run, whether the worker remembers where they begin or not."""
         if forget == 0:
             self.heads[worker] = Heads()
         got = claims.claim(
@@ -155,7 +169,14 @@ class QueueMachine(RuleBasedStateMachine):
             for job_id, job in self.jobs.items()
             if job.status == states.QUEUED and job.queue not in self.paused
         ]
-        assert [job.id for job in got] == [job_id for _, job_id in sorted(waiting)[:limit]]
+        room = {self.limited: max((self.limit.max_running or 0) - self._running_in(self.limited), 0)}
+        allowed = []
+        for _, job_id in sorted(waiting):
+            queue = self.jobs[job_id].queue
+            if room.get(queue, limit) > 0:
+                allowed.append(job_id)
+                room[queue] = room.get(queue, limit) - 1
+        assert [job.id for job in got] == allowed[:limit]
         for one in got:
             job = self.jobs[one.id]
             job.status, job.worker, job.attempt = states.RUNNING, worker, job.attempt + 1
@@ -168,7 +189,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Of any claim ever made: most of them are late, and must change nothing."""
         worker, one = data.draw(st.sampled_from(self.claimed[-8:]))
         delay_s = 60.0 if retry or ending == "snoozed" else None
-        moved = claims.finish(
+        moved = leases.finish(
             worker_id=worker,
             ended=[Finish(one.id, one.attempt, ending, 5.0, result=1, retry_delay_s=delay_s)],
         )
@@ -187,7 +208,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(WORKERS))
     def renew(self, worker: str) -> None:
         held = [(one.id, one.attempt) for owner, one in self.claimed if owner == worker]
-        mine = claims.renew(worker_id=worker, held=held, lease_s=30).mine
+        mine = leases.renew(worker_id=worker, held=held, lease_s=30).mine
         assert mine == {
             (one.id, one.attempt): self.jobs[one.id].cancel_requested
             for owner, one in self.claimed
@@ -197,7 +218,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(WORKERS))
     def forget_all_jobs(self, worker: str) -> None:
         """The answers of the worker's claims never reached it."""
-        claims.hand_back_unknown(worker_id=worker, held=[])
+        leases.hand_back_unknown(worker_id=worker, held=[])
         for job in self._running_on(worker):
             job.status = self._after(job, "released", None)
             if job.status == states.CANCELLED:
@@ -237,6 +258,10 @@ class QueueMachine(RuleBasedStateMachine):
         }
 
     @invariant()
+    def the_gate_counts_what_runs(self) -> None:
+        assert Gate.objects.get(pk=self.gate.pk).running == self._running_in(self.limited)
+
+    @invariant()
     def each_ending_is_recorded_once(self) -> None:
         logs: dict[int, list[ExecutionLog]] = {job_id: [] for job_id in self.jobs}
         for log in ExecutionLog.objects.order_by("attempt"):
@@ -256,6 +281,9 @@ class QueueMachine(RuleBasedStateMachine):
                 assert event.old_status == before
                 assert (before, event.new_status) in states.EDGES
             at[event.job_id] = event.new_status
+
+    def _running_in(self, queue: str) -> int:
+        return sum(job.status == states.RUNNING and job.queue == queue for job in self.jobs.values())
 
     def _holds(self, worker: str, one: Claimed) -> bool:
         job = self.jobs[one.id]

@@ -78,8 +78,8 @@ class TestMany:
         first = submit(bob, idempotency_key="k")
         store = submitting.store
 
-        def store_then_delete(*args: Any) -> Any:
-            stored = store(*args)
+        def store_then_delete(*args: Any, **options: Any) -> Any:
+            stored = store(*args, **options)
             Job.objects.filter(pk=first.pk).delete()
             return stored
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobs import claims, replay_selectors, replays, services
+from jobs import claims, leases, replay_selectors, replays, services
 from jobs.models import Job, JobEvent, Replay
 from jobs.replays import ReplayFilter
 from jobs.selectors import Counted
@@ -331,7 +331,7 @@ def test_many_are_few_statements(alice: User, django_assert_max_num_queries: Any
     values = {"name": "n", "type": "python", "payload": {"function": "noop"}, "max_retries": 0}
     services.submit_many(org=alice.org, user=alice, submissions=[values] * replay.MOST)  # type: ignore[arg-type]
     jobs = claims.claim(worker_id="w", types=["python"], limit=replay.MOST, lease_s=60)
-    claims.finish(
+    leases.finish(
         worker_id="w", ended=[claims.Finish(job.id, job.attempt, "failed", 1.0, error="x") for job in jobs]
     )
     ask(alice, rate=1000)

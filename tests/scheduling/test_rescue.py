@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from jobs import claims, reclaims, states
+from jobs import claims, leases, reclaims, states
 from jobs.models import ExecutionLog, Job, JobEvent, Worker
 from orgs.models import User
 from scheduler import registry
@@ -180,7 +180,7 @@ class TestDeadWorkers:
         last_seen("w1", silence_s() + 1)
         rescue()
         assert end(job, worker="w1") == []
-        renewed = claims.renew(worker_id="w1", held=[(job.id, job.attempt)], lease_s=30)
+        renewed = leases.renew(worker_id="w1", held=[(job.id, job.attempt)], lease_s=30)
         assert renewed.mine == {}
         assert Worker.objects.get().status == Worker.ACTIVE
 
