@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from jobs import notify
+from jobs import gate_counts, notify
+from jobs.limit_models import EVERYTHING
 from jobs.models import Pause, Worker
 from orgs import audit, roles
 from orgs.exceptions import Conflict, Forbidden, InvalidInput, NotFound
@@ -85,9 +86,9 @@ def resume(*, user: User, pause: Pause) -> None:
             audit.record(
                 org=pause.org, user=user, action="queue.resume", target=scope_of(pause), details=details
             )
+            gate_counts.open_again(EVERYTHING)
     if ended:
         _tell_pages(pause)
-        notify.changed([], ready=True)
 
 
 def may_resume(user: User, pause: Pause) -> bool:

@@ -13,14 +13,15 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from jobs import ordering, states
+from jobs import states
 from jobs.models import Job
 from jobs.prediction import Prediction, PredictionRequest, predict
+from jobs.queue_room import QueueFull
 from jobs.submission import Submission
 from orgs.models import Organization, User
 
 Key = tuple[int, str]  # org id, idempotency key
-FlowKey = tuple[int, str, str]  # org id, queue, type
+FlowKey = tuple[int, str, str, str]  # org id, queue, type, concurrency key or nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Draft:
         return None if key is None else (self.org_id, key)
 
     @property
+    def flow(self) -> FlowKey:
+        wanted = self.wanted
+        return self.org_id, wanted.queue, wanted.type, wanted.concurrency_key or ""
+
+    @property
     def retry_policy(self) -> dict[str, Any] | None:
         retry = self.wanted.retry
         return None if retry is None else retry.model_dump(exclude_none=True) or None
@@ -65,12 +71,14 @@ class Draft:
 class Stored:
     """The job that stands for a draft. `at`: when it was made, None: it was there before.
 
-    `same` is False when the key belongs to a job with another body: then nothing stands for the draft.
+    `same` is False when the key belongs to a job with another body: then nothing stands for the draft. Nothing does
+    either when `job_id` is None: there was no room for it (`refused`), or somebody else was counting at that moment.
     """
 
-    job_id: int
+    job_id: int | None
     at: datetime | None = None
     same: bool = True
+    refused: QueueFull | None = None
 
 
 def drafts_of(asked: Sequence[Asked]) -> list[Draft]:
@@ -83,11 +91,11 @@ def drafts_of(asked: Sequence[Asked]) -> list[Draft]:
             user_id=one.user.pk if one.user else None,
             wanted=one.wanted,
             advice=found,
-            head_start=ordering.rank(
-                due_at_s=0.0,
-                predicted_ms=found.runtime_ms,
+            head_start=settings.ORDERING.head_start(
                 lane=one.wanted.lane,
-                patience=settings.PATIENCE,
+                predicted_ms=found.runtime_ms,
+                low_ms=found.low_ms,
+                high_ms=found.high_ms,
             ),
             max_retries=max_retries if one.wanted.max_retries is None else one.wanted.max_retries,
             timeout_s=one.wanted.timeout_s or timeout_s,
@@ -117,7 +125,7 @@ def as_row(draft: Draft, flows: dict[FlowKey, int]) -> dict[str, Any]:
     row = {
         "org": draft.org_id,
         "author": draft.user_id,
-        "flow": flows.setdefault((draft.org_id, wanted.queue, wanted.type), len(flows) + 1),
+        "flow": flows.setdefault(draft.flow, len(flows) + 1),
         "name": wanted.name,
         "type": wanted.type,
         "queue": wanted.queue,

@@ -15,6 +15,7 @@ from django.utils import timezone
 from jobs import drafts, notify, states, submission, submitting
 from jobs.drafts import Asked, Draft, Stored
 from jobs.models import Job, JobEvent
+from jobs.queue_room import QueueFull
 from jobs.submission import Submission
 from orgs import audit, roles
 from orgs.exceptions import Conflict, Forbidden, InvalidInput, SmartQueueError
@@ -60,7 +61,8 @@ def submit(
     """Put a job into the queue and return it; see `submission.Submission` for `values`.
 
     Inside `transaction.atomic` the job and its wake-up appear with the commit, or not at all.
-    Raises InvalidInput (with `fields`) and IdempotencyConflict. A repeated idempotency key returns the
+    Raises InvalidInput (with `fields`), IdempotencyConflict, and QueueFull when the organisation may have no more
+    jobs waiting. A repeated idempotency key returns the
     first job; `job.was_created` tells which it was. `replay_of` is the id of the job that this one repeats.
     """
     asked = Asked(org, user, _checked(values), replay_of)
@@ -74,23 +76,20 @@ def submit(
 
 
 def submit_each(
-    asked: Sequence[Asked], *, now: datetime | None = None
-) -> list[Job | IdempotencyConflict | None]:
+    asked: Sequence[Asked], *, now: datetime | None = None, wait: bool = True
+) -> list[Job | IdempotencyConflict | QueueFull | None]:
     """Put jobs of any number of people into the queue, together; one answer for each, in order.
 
     One prediction, one statement; for requests that arrive at the same time. Keys may take several
     statements: only a transaction makes those all or nothing. The answer is None where the first job of a
-    key was deleted meanwhile: nothing is stored, ask again. Otherwise as `submit`.
+    key was deleted meanwhile, and without `wait` where the jobs of a limited organisation are just being counted for
+    somebody else: nothing is stored, ask again. Otherwise as `submit`.
     """
     wanted = drafts.drafts_of(asked)
-    stored = _stored(wanted, now)
-    known = Job.objects.in_bulk([one.job_id for one in stored if one.same and one.at is None])
+    stored = _stored(wanted, now, wait=wait)
+    known = Job.objects.in_bulk([row.job_id for row in stored if row.job_id and row.same and row.at is None])
     return [
-        drafts.as_job(one.org, one.user, draft, row)
-        if row.at is not None
-        else _first(known.get(row.job_id))
-        if row.same
-        else _key_taken(row)
+        drafts.as_job(one.org, one.user, draft, row) if row.at is not None else _not_made(row, known)
         for one, draft, row in zip(asked, wanted, stored, strict=True)
     ]
 
@@ -107,8 +106,9 @@ def submit_many(
     """Put many jobs into the queue: one answer per submission, in order. One prediction, one statement.
 
     A `Submission` must come from `submission.parse`; a mapping is checked here, and refused alone when it
-    cannot be used. `replay_of` has, per submission, the id of the job that it repeats. With
-    `all_or_nothing`, one that is refused raises BulkRefused, and nothing is stored. Otherwise as `submit`.
+    cannot be used. `replay_of` has, per submission, the id of the job that it repeats. Where not all find room in the
+    queue, the first ones do. With `all_or_nothing`, one that is refused raises BulkRefused, or QueueFull, and nothing
+    is stored. Otherwise as `submit`.
     """
     checked = [_checked_or_refused(place, values) for place, values in enumerate(submissions)]
     refused = {place: one for place, one in enumerate(checked) if isinstance(one, Submitted)}
@@ -184,29 +184,40 @@ def _stored_many(
     wanted = drafts.drafts_of(list(asked.values()))
     may_conflict = any(draft.key is not None for draft in wanted)
     with transaction.atomic() if all_or_nothing and may_conflict else nullcontext():
-        answers = dict(zip(asked, map(_answer, _stored(wanted, now)), strict=True))
-        if all_or_nothing and any(answer.error for answer in answers.values()):
-            raise _bulk_refused(answers)
+        stored = _stored(wanted, now, whole=all_or_nothing)
+        answers = dict(zip(asked, map(_answer, stored), strict=True))
+        if all_or_nothing:
+            _raise_first(answers)
     return answers
 
 
-def _stored(wanted: Sequence[Draft], now: datetime | None) -> list[Stored]:
+def _stored(
+    wanted: Sequence[Draft], now: datetime | None, *, whole: bool = False, wait: bool = True
+) -> list[Stored]:
     """Stores and wakes: the first of a burst with the same statement, the others when it is committed."""
     hints = notify.hints({draft.org_id for draft in wanted})
-    stored = submitting.store(wanted, now, hints)
+    stored = submitting.store(wanted, now, hints, whole=whole, wait=wait)
     made = {draft.org_id for draft, row in zip(wanted, stored, strict=True) if row.at is not None}
     if made:
         notify.changed_also(made, sent=hints)
     return stored
 
 
-def _first(job: Job | None) -> Job | None:
-    if job is not None:
-        job.was_created = False
-    return job
+def _not_made(stored: Stored, known: Mapping[int, Job]) -> Job | IdempotencyConflict | QueueFull | None:
+    """The answer to a submission for which no job was made."""
+    if stored.job_id is None:
+        return stored.refused
+    if not stored.same:
+        return _key_taken(stored)
+    first = known.get(stored.job_id)
+    if first is not None:
+        first.was_created = False
+    return first
 
 
 def _answer(stored: Stored) -> Submitted:
+    if stored.refused is not None:
+        return Submitted("refused", error=stored.refused)
     if not stored.same:
         return Submitted("refused", error=_key_taken(stored))
     return Submitted("existing" if stored.at is None else "created", stored.job_id)
@@ -216,6 +227,15 @@ def _key_taken(stored: Stored) -> IdempotencyConflict:
     return IdempotencyConflict(
         fields={"idempotency_key": [f"Used before for job {stored.job_id} with a different body."]}
     )
+
+
+def _raise_first(answers: Mapping[int, Submitted]) -> None:
+    """Wrong jobs before a full queue: they stay wrong when it is emptier."""
+    errors = [answer.error for answer in answers.values() if answer.error]
+    if wrong := {place: one for place, one in answers.items() if one.error and one.error.fields}:
+        raise _bulk_refused(wrong)
+    if errors:
+        raise errors[0]
 
 
 def _bulk_refused(answers: Mapping[int, Submitted]) -> BulkRefused:

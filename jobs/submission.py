@@ -91,7 +91,7 @@ class Submission(BaseModel):
     )
     concurrency_key: Label | None = Field(
         None,
-        description="Kept with the job; limits on jobs that share a key come later: none is enforced yet.",
+        description="Jobs of an organisation that share it run one at a time, unless a limit says otherwise.",
     )
     run_at: AwareDatetime | None = Field(None, description="Not before this time (ISO 8601 with offset).")
     delay: float | None = Field(

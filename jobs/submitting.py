@@ -15,23 +15,30 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
+from jobs import queue_room
 from jobs.coalescing import Message
 from jobs.drafts import Draft, FlowKey, Key, Stored, as_row
+from jobs.queue_room import QueueFull, Room
 
 _MOST_TRIES = 10
 
-# Nothing is stored unless every flow is there: they are made in a statement of their own, by `_insert`. The
+# Nothing is stored unless every flow is there: they are made in a statement of their own, by `_insert`. Nor where
+# an organisation may have only so many jobs waiting and nobody has counted them: see `store`. The
 # ids are drawn first, so that the caller can tell which job got which. With keys the rows go in in the order
 # of the keys: two batches that share some would else wait for each other in a circle.
 STORE = """
 WITH flow AS MATERIALIZED (
-    SELECT array_agg(flow.id ORDER BY place) AS ids, bool_and(flow.id IS NOT NULL) AS complete
-    FROM unnest(%(orgs)s::bigint[], %(queues)s::text[], %(types)s::text[])
-        WITH ORDINALITY AS wanted(org, queue, type, place)
+    SELECT array_agg(flow.id ORDER BY place) AS ids, bool_and(flow.id IS NOT NULL) AS complete,
+        %(counted)s OR NOT EXISTS (
+            SELECT 1 FROM jobs_limit
+            WHERE org_id = ANY(%(orgs)s::bigint[]) AND scope = 'org' AND name = '' AND max_queued IS NOT NULL
+        ) AS counted
+    FROM unnest(%(orgs)s::bigint[], %(queues)s::text[], %(types)s::text[], %(keys)s::text[])
+        WITH ORDINALITY AS wanted(org, queue, type, key, place)
     LEFT JOIN jobs_flow flow
-        ON flow.org_id = wanted.org AND flow.queue = wanted.queue AND flow.type = wanted.type
+        ON flow.org_id = wanted.org AND flow.queue = wanted.queue AND flow.type = wanted.type AND flow.key = wanted.key
 ), clock AS MATERIALIZED (
     SELECT coalesce(%(now)s::timestamptz, statement_timestamp()) AS at
 ), given AS MATERIALIZED (
@@ -45,7 +52,7 @@ WITH flow AS MATERIALIZED (
         memory_mb int, cpu_s float8, retry jsonb, shares text, tags text[], key text, hash text,
         replay_of bigint
     )
-    WHERE flow.complete
+    WHERE flow.complete AND flow.counted
 ), stored AS (
     INSERT INTO jobs_job (
         id, org_id, user_id, flow_id, queue, name, type, payload, lane, status, priority, rank,
@@ -70,7 +77,8 @@ WITH flow AS MATERIALIZED (
         coalesce('user:' || user_id, 'system'), created_at
     FROM stored
 )
-SELECT flow.complete, clock.at, (SELECT array_agg(id ORDER BY id) FROM given), (SELECT array_agg(id) FROM stored),
+SELECT flow.complete, flow.counted, clock.at,
+    (SELECT array_agg(id ORDER BY id) FROM given), (SELECT array_agg(id) FROM stored),
     (
         SELECT count(pg_notify(channel, content))
         FROM unnest(%(channels)s::text[], %(contents)s::text[]) AS hint(channel, content)
@@ -80,10 +88,19 @@ FROM flow, clock
 """
 _STORE_WITH_KEYS = STORE.replace("/* in order */", 'ORDER BY org, key COLLATE "C"')
 
+# With a flow comes the gate of its key: no claim may find the one without the other. Flows first, then gates, each
+# in one order, so that two batches wait for each other in no circle.
 _ADD_FLOWS = """
-INSERT INTO jobs_flow (org_id, queue, type)
-SELECT * FROM unnest(%(orgs)s::bigint[], %(queues)s::text[], %(types)s::text[])
-ORDER BY 1, 2, 3
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest(%(orgs)s::bigint[], %(queues)s::text[], %(types)s::text[], %(keys)s::text[])
+        AS wanted(org, queue, type, key)
+), gated AS (
+    INSERT INTO jobs_gate (org_id, scope, name) SELECT DISTINCT org, 'key', key FROM wanted WHERE key <> ''
+    ORDER BY org, key
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO jobs_flow (org_id, queue, type, key) SELECT org, queue, type, key FROM wanted
+ORDER BY org, queue, type, key
 ON CONFLICT DO NOTHING
 RETURNING id
 """
@@ -115,22 +132,80 @@ class _Holder:
 
 
 def store(
-    drafts: Sequence[Draft], now: datetime | None = None, hints: Sequence[Message] = ()
+    drafts: Sequence[Draft],
+    now: datetime | None = None,
+    hints: Sequence[Message] = (),
+    *,
+    whole: bool = False,
+    wait: bool = True,
 ) -> list[Stored]:
     """What stands for each draft, in order; drafts that share a key are answered like repeated requests.
 
-    `hints` are sent with the first jobs that are stored, in the same transaction.
+    `hints` are sent with the first jobs that are stored, in the same transaction. Drafts for which their organisation
+    has no room are refused, with `whole` all of them when one is. Without `wait`, nothing stands for the drafts of an
+    organisation that somebody else submits for at this moment, if it has a limit: ask again.
     """
     found: dict[int, Stored] = {}
+    if settings.MAX_QUEUED_PER_ORG or not _store(drafts, found, now, hints):
+        with transaction.atomic():
+            _find_room(drafts, found, now, whole=whole, wait=wait)
+            _store(drafts, found, now, hints, counted=True)
+    return [found[place] for place in range(len(drafts))]
+
+
+def _store(
+    drafts: Sequence[Draft],
+    found: dict[int, Stored],
+    now: datetime | None,
+    hints: Sequence[Message],
+    *,
+    counted: bool = False,
+) -> bool:
+    """Stores what is not in `found` and adds it there; False when it must be counted first who waits."""
     for _ in range(_MOST_TRIES):
         if places := _to_insert(drafts, found):
-            made = _insert(drafts, places, now, hints)
+            made = _insert(drafts, places, now, hints, counted)
+            if made is None:
+                return False
             found |= made
             hints = () if made else hints
         if len(found) == len(drafts):
-            return [found[place] for place in range(len(drafts))]
+            return True
         found |= _look_up(drafts, [place for place in range(len(drafts)) if place not in found], now)
     raise RuntimeError("The idempotency keys of a batch of jobs changed hands again and again.")
+
+
+def _find_room(
+    drafts: Sequence[Draft], found: dict[int, Stored], now: datetime | None, *, whole: bool, wait: bool
+) -> None:
+    """Adds to `found` the drafts that cannot be stored now, and those whose key is taken: they need no room."""
+    left = [place for place in range(len(drafts)) if place not in found]
+    rooms, busy = queue_room.rooms({drafts[place].org_id for place in left}, wait=wait)
+    found |= _look_up(drafts, [place for place in left if drafts[place].org_id in rooms], now)
+    found |= {place: Stored(None) for place in left if drafts[place].org_id in busy}
+    left = [place for place in left if place not in found]
+    refused = _without_room(drafts, left, rooms)
+    if whole and refused:
+        refused = {place: rooms[drafts[place].org_id].too_many(len(left)) for place in left}
+    found |= {place: Stored(None, refused=error) for place, error in refused.items()}
+
+
+def _without_room(
+    drafts: Sequence[Draft], places: Sequence[int], rooms: dict[int, Room]
+) -> dict[int, QueueFull]:
+    """Those that come too late, in order. Drafts with the same key are one job: they are refused together."""
+    fits: dict[Key, bool] = {}
+    refused = {}
+    for place in places:
+        room, key = rooms.get(drafts[place].org_id), drafts[place].key
+        if room is None:
+            continue
+        fit = fits[key] if key in fits else room.take()
+        if key is not None:
+            fits[key] = fit
+        if not fit:
+            refused[place] = room.full()
+    return refused
 
 
 def _to_insert(drafts: Sequence[Draft], found: dict[int, Stored]) -> list[int]:
@@ -148,22 +223,27 @@ def _to_insert(drafts: Sequence[Draft], found: dict[int, Stored]) -> list[int]:
 
 
 def _insert(
-    drafts: Sequence[Draft], places: list[int], now: datetime | None, hints: Sequence[Message]
-) -> dict[int, Stored]:
-    """Inserts these drafts; the answer leaves out those whose key is taken."""
+    drafts: Sequence[Draft], places: list[int], now: datetime | None, hints: Sequence[Message], counted: bool
+) -> dict[int, Stored] | None:
+    """Inserts these drafts; the answer leaves out those whose key is taken. None: there is a limit, count first."""
     flows: dict[FlowKey, int] = {}
     rows = [as_row(drafts[place], flows) for place in places]
-    columns = {name: [flow[at] for flow in flows] for at, name in enumerate(("orgs", "queues", "types"))}
+    columns = {
+        name: [flow[at] for flow in flows] for at, name in enumerate(("orgs", "queues", "types", "keys"))
+    }
     parameters = {
         "jobs": json.dumps(rows, ensure_ascii=False),
         "now": now,
+        "counted": counted,
         "channels": [channel for channel, _ in hints],
         "contents": [content for _, content in hints],
         **columns,
     }
     statement = _STORE_WITH_KEYS if any("key" in row for row in rows) else STORE
     for _ in range(_MOST_TRIES):
-        complete, at, ids, stored, _ = _run(statement, parameters)[0]
+        complete, was_counted, at, ids, stored, _ = _run(statement, parameters)[0]
+        if not was_counted:
+            return None
         if complete:
             made = set(stored or ())
             return {place: Stored(id, at) for place, id in zip(places, ids, strict=True) if id in made}

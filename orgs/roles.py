@@ -17,6 +17,7 @@ JOBS_CANCEL_OWN = "jobs.cancel_own"
 JOBS_CANCEL_ANY = "jobs.cancel_any"
 JOBS_REPLAY_MANY = "jobs.replay_many"
 QUEUES_PAUSE = "queues.pause"
+LIMITS_MANAGE = "limits.manage"
 AUDIT_READ = "audit.read"
 MEMBERS_READ = "members.read"
 MEMBERS_MANAGE = "members.manage"
@@ -31,6 +32,7 @@ _ORG_ADMIN = _USER | {
     JOBS_CANCEL_ANY,
     JOBS_REPLAY_MANY,
     QUEUES_PAUSE,
+    LIMITS_MANAGE,
     AUDIT_READ,
     MEMBERS_MANAGE,
     ORG_ADMINISTER,
@@ -39,12 +41,13 @@ _ADMIN = _ORG_ADMIN | {WORKERS_CONTROL, PLATFORM_READ, PLATFORM_ADMINISTER}
 
 # What each action is, for the table in docs/roles.md.
 MEANING: dict[str, str] = {
-    JOBS_READ: "see the jobs of the organisation, the pauses and the workers",
+    JOBS_READ: "see the jobs of the organisation, the pauses, the limits and the workers",
     JOBS_SUBMIT: "submit a job, replay one that has ended",
     JOBS_CANCEL_OWN: "cancel a job of one's own",
     JOBS_CANCEL_ANY: "cancel any job of the organisation",
     JOBS_REPLAY_MANY: "replay many dead letters at a rate",
     QUEUES_PAUSE: "pause and resume the organisation, a queue or a job type of it",
+    LIMITS_MANAGE: "set and remove limits of the organisation, its queues and concurrency keys",
     AUDIT_READ: "read what people did in the organisation",
     MEMBERS_READ: "see the members",
     MEMBERS_MANAGE: "add members, change their roles",

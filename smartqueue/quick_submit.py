@@ -128,7 +128,7 @@ def _write(group: Sequence[Wanted]) -> list[Answer]:
             if (user := users.get(wanted.user_id)) and user.org and user.may(roles.JOBS_SUBMIT)
         }
         with _whole_or_nothing(group):
-            stored = services.submit_each(list(asked.values()))
+            stored = services.submit_each(list(asked.values()), wait=False)
         for place, answer in zip(asked, stored, strict=True):
             answers[place] = answer
     except Exception as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs import claims, output, reclaims
+from jobs import claims, leases, output, reclaims
 from jobs.models import Job, Worker
 
 WORKER = "worker-under-test"
@@ -23,7 +23,7 @@ def claim(job: Job) -> Job:
 
 def finish(job: Job, ending: str = "done", **values: Any) -> Job:
     ended = claims.Finish(job_id=job.pk, attempt=job.attempt, ending=ending, runtime_ms=12.5, **values)  # type: ignore[arg-type]
-    claims.finish(worker_id=WORKER, ended=[ended])
+    leases.finish(worker_id=WORKER, ended=[ended])
     job.refresh_from_db()
     return job
 

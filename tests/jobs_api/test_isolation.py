@@ -8,7 +8,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
-from jobs.models import Job, Pause, Replay
+from jobs.models import Job, Limit, Pause, Replay
 from orgs.models import User
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -32,6 +32,7 @@ def _routes(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[s
 def path_of(route: str, job: Job) -> str:
     """The route with Acme's ids; a new kind of id must be taught here."""
     ids = {"<int:job_id>": job.pk, "<int:org_id>": job.org_id, "<str:worker_id>": job.worker_id}
+    ids |= {"<str:queue>": "acme-queue"}
     ids |= {f"<int:{kind._meta.model_name}_id>": _id_of(kind, job) for kind in (Pause, Replay)}
     for place, value in ids.items():
         route = route.replace(place, str(value))
@@ -48,6 +49,7 @@ def _held_back_and_replayed(done_job) -> None:
     """A pause and a bulk replay of Acme, which stop none of the tests."""
     Pause.objects.create(org=done_job.org, queue="acme-queue", reason="acme-reason")
     Replay.objects.create(org=done_job.org, filter={"name": "acme"}, rate_per_s=1, up_to_job_id=0)
+    Limit.objects.create(org=done_job.org, scope="queue", name="acme-queue", max_running=1)
 
 
 @pytest.fixture
@@ -121,4 +123,6 @@ def test_the_walk_would_notice(api, alice, done_job, secrets):
         "pauses",
         "replays",
         "replays/<int:replay_id>",
+        "limits/",
+        "limits/queues/<str:queue>",
     } <= set(telling)

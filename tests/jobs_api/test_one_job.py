@@ -15,7 +15,7 @@ def test_a_finished_job_shows_its_result(api, vera, done_job):
 
 
 @pytest.mark.parametrize("job_id", ["0", "999999", str(2**63 - 1), str(2**63), "9" * 400, "9" * 5000])
-@pytest.mark.parametrize("path", ["", "/output", "/executions", "/events"])
+@pytest.mark.parametrize("path", ["", "/output", "/executions", "/events", "/explain"])
 def test_ids_that_name_nothing_are_404(api, bob, job_id, path):
     answer = api(bob).get(f"/jobs/{job_id}{path}")
     assert answer.status_code == 404

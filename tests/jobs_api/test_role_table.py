@@ -15,11 +15,19 @@ from orgs.models import User
 from smartqueue.asgi import application
 
 PATHS = [
-    "/jobs/", "/jobs/{job}", "/jobs/{job}/output", "/jobs/{job}/executions", "/jobs/{job}/events", "/jobs/workers",
-    "/workers/", "/jobs/scheduler/leader", "/pauses", "/replays", "/analytics/summary", "/analytics/throughput",
-    "/analytics/prediction-accuracy", "/analytics/queue-depth", "/analytics/scheduler-leader", "/predictor/accuracy",
+    "/jobs/", "/jobs/{job}", "/jobs/{job}/output", "/jobs/{job}/explain", "/jobs/{job}/executions",
+    "/jobs/{job}/events", "/jobs/workers", "/workers/", "/jobs/scheduler/leader", "/pauses", "/replays",
+    "/limits/", "/shares/", "/analytics/summary", "/analytics/throughput",
+    "/analytics/prediction-accuracy", "/analytics/eta-calibration", "/analytics/queue-depth",
+    "/analytics/scheduler-leader", "/predictor/accuracy",
 ]  # fmt: skip
-PAGES = ["/dashboard/", "/dashboard/jobs/{job}/", "/dashboard/workers/", "/dashboard/analytics/"]
+PAGES = [
+    "/dashboard/",
+    "/dashboard/jobs/{job}/",
+    "/dashboard/workers/",
+    "/dashboard/limits/",
+    "/dashboard/analytics/",
+]
 
 
 def test_every_action_is_explained_and_given_to_somebody() -> None:
@@ -34,6 +42,8 @@ def test_every_action_is_explained_and_given_to_somebody() -> None:
 
 # What a role needs for each request that changes something.
 CONTROLS = [
+    ("PUT /limits/org", roles.LIMITS_MANAGE),
+    ("DELETE /limits/org", roles.LIMITS_MANAGE),
     ("/jobs/{job}/replay", roles.JOBS_SUBMIT),
     ("/pauses", roles.QUEUES_PAUSE),
     ("/replays", roles.JOBS_REPLAY_MANY),
@@ -50,7 +60,9 @@ def test_each_role_may_what_the_table_says(
 ) -> None:
     User.objects.filter(pk=vera.pk).update(role=role)
     vera.refresh_from_db()
-    answer = api(vera).post(path.format(job=done_job.pk, worker=worker.pk), {}, format="json")
+    method, _, path = path.rpartition(" ")
+    send = getattr(api(vera), method.lower() or "post")
+    answer = send(path.format(job=done_job.pk, worker=worker.pk), {}, format="json")
     assert (answer.status_code == 403) is not roles.may(role, action)
     assert answer.status_code < 500
 

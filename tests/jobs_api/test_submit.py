@@ -51,7 +51,7 @@ def test_every_optional_field_is_taken(api, bob):
     assert {name: job[name] for name in extra if name != "run_at"} == {
         name: value for name, value in extra.items() if name != "run_at"
     }
-    assert api(bob).get(f"/jobs/{job['id']}").json() == job
+    assert api(bob).get(f"/jobs/{job['id']}").json().items() >= job.items()
 
 
 def test_a_repeated_key_finds_the_first_job(api, bob):

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.test import Client
 
-from jobs.models import ExecutionLog, Flow, Job
+from jobs.models import ExecutionLog, Flow, Job, Limit
 from orgs.models import AuditEntry, Organization, User
 
 # Far from what the sequences give.
@@ -29,9 +29,10 @@ class World:
     job: Job
     execution: ExecutionLog
     audited: AuditEntry
+    limit: Limit
 
     def rows(self) -> list[Model]:
-        return [self.org, self.boss, self.job, self.execution, self.audited]
+        return [self.org, self.boss, self.job, self.execution, self.audited, self.limit]
 
 
 def make_world(org: Organization, boss: User, first_id: int, word: str) -> World:
@@ -59,7 +60,8 @@ def make_world(org: Organization, boss: User, first_id: int, word: str) -> World
         target=word,
         details={"what": word},
     )
-    return World(org, boss, job, execution, audited)
+    limit = Limit.objects.create(id=first_id, org=org, scope="queue", name=word, max_running=1)
+    return World(org, boss, job, execution, audited, limit)
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.test import Client, RequestFactory
 
+from jobs.limit_models import EVERYTHING
+from jobs.models import GateOpening
 from orgs import roles
 from orgs.admin import UserAdmin
 from orgs.admin_site import site
-from orgs.models import Organization, User
+from orgs.models import AuditEntry, Organization, User
 from tests.conftest import PASSWORD, make_user
 from tests.orgs.conftest import World
 
@@ -153,12 +155,43 @@ def test_an_org_admin_needs_an_organisation(platform: Client, bob: User) -> None
 
 
 def test_a_platform_admin_keeps_organisations(platform: Client, ours: World) -> None:
-    assert platform.post("/admin/orgs/organization/add/", {"name": "Initech"}).status_code == 302
+    form = {"name": "Initech", "weight": "1"}
+    assert platform.post("/admin/orgs/organization/add/", form).status_code == 302
     initech = Organization.objects.get(name="Initech")
     assert platform.post(f"/admin/orgs/organization/{initech.pk}/delete/", {"post": "yes"}).status_code == 302
     answer = platform.post(f"/admin/orgs/organization/{ours.org.pk}/delete/", {"post": "yes"})
     assert answer.status_code == 200, "protected by its members"
     assert Organization.objects.filter(pk=ours.org.pk).exists()
+
+
+def test_a_platform_admin_weighs_an_organisation(platform: Client, ours: World) -> None:
+    path = f"/admin/orgs/organization/{ours.org.pk}/change/"
+    assert platform.post(path, {"name": ours.org.name, "weight": "3"}).status_code == 302
+    ours.org.refresh_from_db()
+    assert ours.org.weight == 3
+    entry = AuditEntry.objects.get(action="org.weight")
+    assert (entry.org_id, entry.actor, entry.details) == (ours.org.pk, "root_admin", {"from": 1.0, "to": 3.0})
+    assert list(GateOpening.objects.values_list("gate_id", flat=True)) == [EVERYTHING]
+    assert platform.post(path, {"name": "Acme 2", "weight": "3"}).status_code == 302
+    assert GateOpening.objects.count() == 1
+
+
+@pytest.mark.parametrize("weight", ["0", "101", "nan", "much", ""])
+def test_a_weight_out_of_range_is_refused(platform: Client, ours: World, weight: str) -> None:
+    path = f"/admin/orgs/organization/{ours.org.pk}/change/"
+    assert platform.post(path, {"name": ours.org.name, "weight": weight}).status_code == 200
+    ours.org.refresh_from_db()
+    assert ours.org.weight == 1
+
+
+def test_an_org_admin_reads_the_own_weight_alone(admin_of_ours: Client, ours: World) -> None:
+    path = f"/admin/orgs/organization/{ours.org.pk}/change/"
+    page = admin_of_ours.get(path).content.decode()
+    assert "Weight" in page
+    assert 'name="weight"' not in page
+    assert admin_of_ours.post(path, {"name": ours.org.name, "weight": "50"}).status_code == 403
+    ours.org.refresh_from_db()
+    assert ours.org.weight == 1
 
 
 def test_the_list_of_a_hundred_needs_no_more_queries(

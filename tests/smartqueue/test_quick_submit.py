@@ -14,14 +14,15 @@ from channels.db import database_sync_to_async
 from django.db import connection
 from prometheus_client import REGISTRY
 
-from jobs import submission, submitting
-from jobs.models import Job, JobEvent
+from jobs import queue_room, submission, submitting
+from jobs.models import Job, JobEvent, Limit
 from orgs import tokens
 from orgs.exceptions import NoOrganization
 from orgs.models import Organization, User
 from smartqueue import quick_submit
 from smartqueue.asgi import django_application
 from smartqueue.quick_submit import PATH, WRITERS, QuickSubmit
+from tests.processes import database_url
 from tests.smartqueue.asgi_client import Answer, request
 from tests.waiting import wait_until
 
@@ -280,6 +281,35 @@ async def test_lock_of_one_organisation_holds_up_no_other(
     assert (await held).status == 201
     assert len(await stored_jobs()) == 5
     assert ways.view.asked > 0
+
+
+async def test_a_full_queue_is_told_alike_and_refuses_nobody_else(
+    ways: Ways, bob: User, charlie: User
+) -> None:
+    await database_sync_to_async(Limit.objects.create)(org=bob.org, scope="org", max_queued=3)
+    posts = [ways.post(ways.quick, person) for person in [bob, charlie] * 6]
+    answers = await asyncio.gather(*posts)
+    assert sorted(answer.status for answer in answers[::2]) == [201] * 3 + [429] * 3
+    assert [answer.status for answer in answers[1::2]] == [201] * 6
+    quick, _ = await ways.both(bob)
+    assert quick.status == 429
+    assert quick.json()["error"]["code"] == "queue_full"
+    assert quick.headers["retry-after"] == "5"
+
+
+async def test_one_organisation_being_counted_holds_up_no_other(
+    ways: Ways, bob: User, charlie: User, acme: Organization
+) -> None:
+    """The group does not wait for who submits for it elsewhere: the view does."""
+    await database_sync_to_async(Limit.objects.create)(org=acme, scope="org", max_queued=3)
+    with psycopg.connect(database_url(), autocommit=True) as session, session.transaction():
+        orgs = {"orgs": [acme.pk], "most": None, "wait": True, "lock_class": queue_room._LOCK_CLASS}
+        session.execute(queue_room._LOCK, orgs)
+        ours = asyncio.create_task(ways.post(ways.quick, bob))
+        theirs = await asyncio.gather(*(ways.post(ways.quick, charlie) for _ in range(5)))
+        assert [answer.status for answer in theirs] == [201] * 5
+        assert not ours.done()
+    assert (await ours).status == 201
 
 
 async def test_limits_of_the_writers_are_theirs_alone(ways: Ways, bob: User) -> None:
