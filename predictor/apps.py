@@ -23,7 +23,7 @@ class PredictorConfig(AppConfig):
         from django.conf import settings
 
         from jobs import prediction
-        from predictor import service
+        from predictor import explaining, service
         from predictor.guard import Guarded, WithFallback
         from predictor.recent import Recent
 
@@ -31,10 +31,11 @@ class PredictorConfig(AppConfig):
         if cls._guarded:
             cls._guarded.close()
         cls._guarded = guarded = Guarded(
-            service.predict,
+            service.answer if fresh_s else service.predict,
             deadline_s=settings.PREDICTION_DEADLINE_MS / 1000,
             options=service.session_options(),
         )
         prediction.register(
-            WithFallback(Recent(guarded, fresh_s, renew=service.predict) if fresh_s else guarded)
+            WithFallback(Recent(guarded, fresh_s, renew=service.answer) if fresh_s else guarded)
         )
+        prediction.register_explainer(explaining.explain)

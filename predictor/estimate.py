@@ -67,6 +67,29 @@ def estimate(knowledge: Knowledge, questions: Sequence[Question]) -> list[Estima
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an estimate comes from. `base`: None for the cold start. `correction`: the network's, as a factor of the
+    base; 1 without a network. `trust`: the share of it (of its log) that is served."""
+
+    estimate: Estimate
+    base: Base | None = None
+    correction: float = 1.0
+    trust: float = 0.0
+
+
+def origin(knowledge: Knowledge, one: Question) -> Origin:
+    """The same estimate as `estimate` makes, and what it comes from."""
+    base = robust_base(one.ask, one.past, knowledge.levels)
+    if base is None:
+        return Origin(cold_start(one.ask, one.past))
+    outputs = _read(knowledge.network, [one], [base]).get(0)
+    made = _corrected(one, base, outputs)
+    if outputs is None or made.absurd:
+        return Origin(made, base)
+    return Origin(made, base, math.exp(outputs[1]), one.shadow.share)
+
+
 def cold_start(ask: Ask, past: Past) -> Estimate:
     """From the last three types of the organisation, as far as they are known."""
     of_org = past.windows[-1]
