@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics import depth, selectors
+from analytics import calibration, depth, selectors
 from analytics.serializers import (
+    EtaCalibrationSerializer,
     PredictionAccuracySerializer,
     QueueDepthQuerySerializer,
     QueueDepthSerializer,
@@ -70,6 +71,23 @@ class PredictionAccuracyView(AnalyticsView):
             "points": selectors.prediction_points(self.user),
         }
         return Response(PredictionAccuracySerializer(accuracy).data)
+
+
+class EtaCalibrationView(AnalyticsView):
+    @documented(
+        "eta_calibration",
+        EtaCalibrationSerializer,
+        "How many jobs started inside the interval that was predicted, by day",
+    )
+    def get(self, request: Request) -> Response:
+        checked_query(StrictSerializer, request)
+        days = calibration.by_day(self.user)
+        found = {
+            "expected": calibration.EXPECTED,
+            "overall": calibration.overall(days),
+            "by_day": days,
+        }
+        return Response(EtaCalibrationSerializer(found).data)
 
 
 class QueueDepthView(AnalyticsView):

@@ -14,7 +14,7 @@ from orgs.models import User
 
 
 class AnalyticsLive(LiveView):
-    """The numbers and the four charts; looked at less often than the lists, for they read more."""
+    """The numbers and the charts; looked at less often than the lists, for they read more."""
 
     action_needed = roles.JOBS_READ
     min_interval_s = 2.0
@@ -23,6 +23,7 @@ class AnalyticsLive(LiveView):
         "throughput": "analytics/_throughput.html",
         "scatter": "analytics/_scatter.html",
         "accuracy": "analytics/_accuracy.html",
+        "calibration": "analytics/_calibration.html",
         "depth": "analytics/_depth.html",
     }
 
@@ -32,6 +33,7 @@ class AnalyticsLive(LiveView):
             "throughput": page_selectors.throughput(user),
             "scatter": page_selectors.scatter(user),
             "accuracy": page_selectors.accuracy(user),
+            "calibration": page_selectors.calibration(user),
             "depth": page_selectors.queue_depth(user),
         }
 

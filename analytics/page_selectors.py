@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from analytics import calibration as scores
 from analytics import depth, selectors
 from jobs.payloads import JOB_TYPES
 from orgs import wording
@@ -99,6 +100,35 @@ def accuracy(user: User) -> Chart:
         rows=[
             [_clock(one.hour), one.attempts, wording.percent(one.within_2x), wording.percent(one.median_ape)]
             for one in measured
+        ],
+    )
+
+
+def calibration(user: User) -> Chart:
+    """How many jobs started inside the 80 % interval of their first estimate, by day."""
+    days = scores.by_day(user)
+    overall = scores.overall(days)
+    if not overall.started:
+        return Chart(
+            "calibration", empty=f"No job with an estimated start has started in {scores.DAYS} days."
+        )
+    return Chart(
+        "calibration",
+        sentence=f"Last {scores.DAYS} days: {wording.percent(overall.share)} of "
+        f"{wording.counted(overall.started, 'job')} started inside the interval of their first estimate, which is "
+        f"made to hold {wording.percent(scores.EXPECTED)}.",
+        data={
+            "labels": [f"{day.day:%d %b}" for day in days],
+            "series": {
+                "inside the interval": [_hundredths(day.share) for day in days],
+                "expected": [_hundredths(scores.EXPECTED) for _ in days],
+            },
+        },
+        columns=["Day (UTC)", "Started", "Inside the interval", "Share"],
+        rows=[
+            [f"{day.day:%d %b}", day.started, day.inside, wording.percent(day.share)]
+            for day in days
+            if day.started
         ],
     )
 

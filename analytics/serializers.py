@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from analytics.calibration import DAYS
 from analytics.depth import STEPS
 from jobs import ordering, states
 from jobs.payloads import JOB_TYPES
@@ -66,6 +67,28 @@ class PredictionAccuracySerializer(Shape):
     by_type = TypeAccuracySerializer(many=True)
     by_hour = HourAccuracySerializer(many=True, help_text="24 hours, oldest first.")
     points = PointSerializer(many=True, help_text="The latest 200 attempts, oldest first.")
+
+
+class ScoreSerializer(Shape):
+    """Jobs that started after they had been given an estimate of their start."""
+
+    started = serializers.IntegerField()
+    inside = serializers.IntegerField(
+        help_text="Those that started inside the 80 % interval of the first one."
+    )
+    share = number("inside / started.")
+
+
+class DayScoreSerializer(ScoreSerializer):
+    day = serializers.DateField(help_text="UTC.")
+
+
+class EtaCalibrationSerializer(Shape):
+    """How well starts were estimated."""
+
+    expected = serializers.FloatField(help_text="The share that intervals are made to hold.")
+    overall = ScoreSerializer(help_text="Over these days.")
+    by_day = DayScoreSerializer(many=True, help_text=f"{DAYS} days, oldest first.")
 
 
 class HourSerializer(Shape):

@@ -74,7 +74,7 @@ def _contest(factor: float) -> tuple[Received, Received]:
 
 
 def _newcomer() -> Goal:
-    """How many jobs of somebody with a long queue begin between a newcomer's submission and the start of its one job."""
+    """How many jobs of a long queue begin between a newcomer's submission and the start of its one job."""
     from jobs.models import ExecutionLog, Job
 
     product.clear()

@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from jobs import services, states
-from jobs.models import ExecutionLog, Job, SchedulerLeader, Worker
+from jobs.models import ExecutionLog, Job, Limit, SchedulerLeader, Worker
 from orgs import actors, roles, wording
 from orgs.admin_scoping import OrgRelatedFilter, OrgScopedAdmin
 from orgs.admin_site import site
@@ -145,6 +145,27 @@ class ExecutionLogAdmin(ReadOnlyAdmin):
     @admin.display(description="wait", ordering="wait_ms")
     def wait(self, log: ExecutionLog) -> str:
         return wording.duration(log.wait_ms)
+
+
+@admin.register(Limit, site=site)
+class LimitAdmin(ReadOnlyAdmin):
+    """To read: limits are set on their page or by the API, which count what runs already."""
+
+    list_display = (
+        "scope",
+        "name",
+        "max_running",
+        "rate_count",
+        "rate_period_s",
+        "max_queued",
+        "org",
+        "updated_at",
+    )
+    list_display_links = ("scope", "name")
+    list_select_related = ("org",)
+    list_filter = ("scope", ("org", OrgRelatedFilter))
+    search_fields = ("name",)
+    ordering = ("-id",)
 
 
 class PlatformAdmin(ReadOnlyAdmin):

@@ -17,6 +17,7 @@ from jobs.serializers import (
     LARGE,
     EventSerializer,
     ExecutionSerializer,
+    JobDetailSerializer,
     JobListItemSerializer,
     JobQuerySerializer,
     JobSerializer,
@@ -25,6 +26,7 @@ from jobs.serializers import (
     OutputSerializer,
     WorkerListSerializer,
     job_as_dict,
+    job_in_detail,
 )
 from jobs.submission import Submission
 from orgs import roles
@@ -65,10 +67,11 @@ class JobListView(OrgAPIMixin, ListAPIView[Job]):
     @extend_schema(
         parameters=[openapi.IDEMPOTENCY_KEY],
         request=openapi.SUBMISSION,
-        responses={200: JobSerializer, **answers(201, JobSerializer, 400, 401, 403, 409, 413, 415)},
+        responses={200: JobSerializer, **answers(201, JobSerializer, 400, 401, 403, 409, 413, 415, 429)},
         examples=openapi.EXAMPLES,
         summary="Submit a job",
-        description="201 with the new job; 200 with the first one when an idempotency key is repeated.",
+        description="201 with the new job; 200 with the first one when an idempotency key is repeated. 429 "
+        "(`queue_full`) when as many jobs of your organisation wait as may; the message says how many that is.",
         tags=["jobs"],
         operation_id="jobs_submit",
     )
@@ -81,13 +84,14 @@ class JobView(OrgAPIMixin, APIView):
     action_needed = READ
 
     @extend_schema(
-        responses=answers(200, JobSerializer, 401, 403, 404),
+        responses=answers(200, JobDetailSerializer, 401, 403, 404),
         summary="One job",
+        description="With the times at which it is expected to start and finish, which lists do not have.",
         tags=["jobs"],
         operation_id="jobs_get",
     )
     def get(self, request: Request, job_id: int) -> Response:
-        return Response(JobSerializer(selectors.job(self.user, job_id)).data)
+        return Response(job_in_detail(selectors.job(self.user, job_id)))
 
 
 class CancelView(OrgAPIMixin, APIView):

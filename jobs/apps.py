@@ -12,8 +12,10 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        from jobs import functions
+        from jobs import functions, limits
+        from orgs import weights
 
+        weights.when_changed(limits.weight_changed)
         try:
             functions.load(settings.FUNCTIONS)
         except functions.LoadError as error:

@@ -28,11 +28,15 @@ class BulkView(OrgAPIMixin, APIView):
 
     @extend_schema(
         request=BulkSubmissionSerializer,
-        responses={200: BulkResultSerializer, **answers(201, BulkResultSerializer, 400, 401, 403, 413, 415)},
+        responses={
+            200: BulkResultSerializer,
+            **answers(201, BulkResultSerializer, 400, 401, 403, 413, 415, 429),
+        },
         summary="Submit up to 10,000 jobs",
         description="201 when at least one job is new. A job that is refused does not hold up the others; with "
         "`all_or_nothing` it does: the answer is then 400, its `fields` name the jobs by their place "
-        "(`jobs.3.name`), and nothing is stored.",
+        "(`jobs.3.name`), and nothing is stored. Where only some find room in your organisation's queue, the first "
+        "ones do, the others are refused with `queue_full`; with `all_or_nothing` that is 429.",
         tags=["jobs"],
         operation_id="jobs_bulk",
     )

@@ -9,7 +9,10 @@ from django.urls import path
 
 from jobs import (
     control_page_selectors,
+    eta_page_selectors,
+    explain_page_selectors,
     job_page_selectors,
+    limit_page_selectors,
     page_selectors,
     replay_page_selectors,
     worker_page_selectors,
@@ -48,6 +51,8 @@ class JobLive(LiveView):
     min_interval_s = 1.0
     fragments: ClassVar = {
         "header": "jobs/_header.html",
+        "explain": "jobs/_explain.html",
+        "eta": "jobs/_eta.html",
         "facts": "jobs/_facts.html",
         "output": "jobs/_output.html",
         "result": "jobs/_result.html",
@@ -59,6 +64,8 @@ class JobLive(LiveView):
         job = job_page_selectors.job(user, kwargs["job_id"])
         return {
             "header": job_page_selectors.header(user, job),
+            "explain": explain_page_selectors.explained(user, job),
+            "eta": eta_page_selectors.expected(job),
             "facts": job_page_selectors.facts(user, job),
             "output": job_page_selectors.output(job),
             "result": job_page_selectors.result(job),
@@ -85,8 +92,23 @@ class WorkersLive(LiveView):
         }
 
 
+class LimitsLive(LiveView):
+    """The limits with their use, which is counted once a second at most, and the reader's share."""
+
+    action_needed = roles.JOBS_READ
+    min_interval_s = 1.0
+    fragments: ClassVar = {"share": "jobs/_share.html", "limits": "jobs/_limits.html"}
+
+    def load(self, user: User, query: QueryDict, **kwargs: Any) -> dict[str, Any]:
+        return {
+            "share": limit_page_selectors.shown_share(user),
+            "limits": limit_page_selectors.shown_limits(user),
+        }
+
+
 sockets = [
     path("", OrgConsumer.as_asgi(view=JobsLive())),
     path("jobs/<int:job_id>/", OrgConsumer.as_asgi(view=JobLive())),
+    path("limits/", OrgConsumer.as_asgi(view=LimitsLive())),
     path("workers/", OrgConsumer.as_asgi(view=WorkersLive())),
 ]

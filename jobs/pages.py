@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
@@ -13,6 +14,7 @@ from jobs import examples, job_page_selectors, page_selectors, selectors, servic
 from jobs.forms import ListFilter, NewJob
 from jobs.live import JobLive, JobsLive, WorkersLive
 from jobs.models import Job
+from jobs.queue_room import QueueFull
 from orgs import roles
 from orgs.exceptions import Forbidden, InvalidInput, NoOrganization
 from orgs.pages import LivePage
@@ -69,7 +71,8 @@ class NewJobPage(OrgPageMixin, View):
         form = NewJob(request.POST)
         job = self._submit(form) if form.is_valid() else None
         if job is None:
-            return self._page(form, _known_type(request.POST.get("type", "")), status=422)
+            status = QueueFull.http_status if form.has_error(NON_FIELD_ERRORS, QueueFull.code) else 422
+            return self._page(form, _known_type(request.POST.get("type", "")), status=status)
         return redirect("page-job", job.pk)
 
     def _submit(self, form: NewJob) -> Job | None:
@@ -77,7 +80,9 @@ class NewJobPage(OrgPageMixin, View):
             return services.submit(org=org_of(self.user), user=self.user, **form.values())
         except InvalidInput as error:
             form.refuse(error.fields)
-            return None
+        except QueueFull as error:
+            form.add_error(None, ValidationError(error.message, error.code))
+        return None
 
     def _page(self, form: NewJob, chosen: str, *, status: int = 200) -> HttpResponse:
         context = {"form": form, "types": examples.DESCRIPTIONS, "chosen": chosen}

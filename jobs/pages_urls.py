@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs import control_pages, pages, replay_pages
+from jobs import control_pages, limit_pages, pages, replay_pages
 from jobs.models import Worker
 
 urlpatterns = [
@@ -15,6 +15,10 @@ urlpatterns = [
     path("jobs/<int:job_id>/replay/", replay_pages.ReplayJobPage.as_view(), name="page-job-replay"),
     path("pauses/new/", control_pages.PausePage.as_view(), name="page-pause"),
     path("pauses/<int:pause_id>/resume/", control_pages.ResumePage.as_view(), name="page-resume"),
+    path("limits/", limit_pages.LimitsPage.as_view(), name="page-limits"),
+    path("limits/new/", limit_pages.LimitPage.as_view(), name="page-limit-new"),
+    path("limits/<int:limit_id>/", limit_pages.LimitPage.as_view(), name="page-limit"),
+    path("limits/<int:limit_id>/remove/", limit_pages.RemoveLimitPage.as_view(), name="page-limit-remove"),
     path("replays/new/", replay_pages.ReplayManyPage.as_view(), name="page-replay-many"),
     path(
         "replays/<int:replay_id>/cancel/", replay_pages.CancelReplayPage.as_view(), name="page-replay-cancel"

@@ -47,8 +47,8 @@ FROM at_work, LATERAL (
 ORDER BY job.rank, job.id LIMIT %(head)s
 """
 
-# The difference is added, so that what else is in a rank stays. A job that now ranks before what workers remember of its
-# flow has to be found like an arrival: it is queued by this transaction.
+# The difference is added, so that what else is in a rank stays. A job that now ranks before what workers remember of
+# its flow has to be found like an arrival: it is queued by this transaction.
 _RANK = """
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(

@@ -31,7 +31,7 @@ from orgs.selectors import organization_of
 class JobReplayView(OrgAPIMixin, APIView):
     @extend_schema(
         request=None,
-        responses=answers(201, JobSerializer, 400, 401, 403, 404, 409),
+        responses=answers(201, JobSerializer, 400, 401, 403, 404, 409, 429),
         summary="Submit a job again that has ended",
         description="A new job with the same submission, without the idempotency key; `replay_of_id` leads back.",
         tags=["jobs"],

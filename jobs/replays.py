@@ -20,6 +20,7 @@ from django.utils.dateparse import parse_datetime
 
 from jobs import notify, ordering, services, states
 from jobs.models import Job, JobEvent, Replay
+from jobs.queue_room import QueueFull
 from jobs.services import Submitted
 from orgs import audit, roles
 from orgs.exceptions import Conflict, InvalidInput, NotFound
@@ -202,7 +203,7 @@ def submit_again(
 ) -> list[Submitted]:
     """New jobs for `origins`, whose rows the caller's transaction holds; in `lane`, or each in its own.
 
-    What became of it stands among the events of each origin.
+    What became of it stands among the events of each origin, unless the queue was full: it may be tried again.
     """
     answers = services.submit_many(
         org=org,
@@ -221,6 +222,7 @@ def submit_again(
             actor=actor,
         )
         for origin, answer in zip(origins, answers, strict=True)
+        if not isinstance(answer.error, QueueFull)
     )
     return answers
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from jobs import ordering, states
+from jobs import eta, ordering, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, SchedulerLeader, Worker
 from jobs.payloads import JOB_TYPES
 from jobs.selectors import Place
@@ -93,6 +94,57 @@ def _job_serializer() -> JobSerializer:
 def job_as_dict(job: Job) -> dict[str, Any]:
     """As `JobSerializer(job).data`."""
     return _job_serializer().to_representation(job)
+
+
+class EstimatedField(serializers.DateTimeField):
+    """`predicted_X` of the `eta.Estimate` that the context has as `estimate`."""
+
+    def __init__(self, help_text: str = "", **kwargs: Any) -> None:
+        super().__init__(read_only=True, allow_null=True, help_text=help_text, **kwargs)
+
+    def get_attribute(self, instance: Any) -> Any:
+        return getattr(self.context["estimate"], str(self.field_name).removeprefix("predicted_"))
+
+
+class JobDetailSerializer(JobSerializer):
+    """A job with the times at which it is expected to start and to finish. Made by `job_in_detail`."""
+
+    predicted_start_at = EstimatedField(
+        "When it is expected to start; of a running job, when it started. Null: see eta_unknown_reason."
+    )
+    predicted_start_low_at = EstimatedField("With predicted_start_high_at the 80 % interval.")
+    predicted_start_high_at = EstimatedField()
+    predicted_finish_at = EstimatedField("When this attempt is expected to end.")
+    predicted_finish_low_at = EstimatedField("With predicted_finish_high_at the 80 % interval.")
+    predicted_finish_high_at = EstimatedField()
+    eta_unknown_reason = serializers.SerializerMethodField(
+        help_text="Why start or finish are not predicted: "
+        + "; ".join(f"{name}: {why}" for name, why in eta.WHY.items())
+        + ". Null where both are, and for a job that has ended."
+    )
+
+    class Meta(JobSerializer.Meta):
+        fields = [
+            *JobSerializer.Meta.fields,
+            "predicted_start_at",
+            "predicted_start_low_at",
+            "predicted_start_high_at",
+            "predicted_finish_at",
+            "predicted_finish_low_at",
+            "predicted_finish_high_at",
+            "eta_unknown_reason",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ChoiceField(choices=list(eta.WHY), allow_null=True))
+    def get_eta_unknown_reason(self, job: Job) -> str | None:
+        unknown: str | None = self.context["estimate"].unknown
+        return unknown
+
+
+def job_in_detail(job: Job) -> dict[str, Any]:
+    """A job and its estimate, which costs a few queries."""
+    return JobDetailSerializer(job, context={"estimate": eta.estimate(job)}).data
 
 
 class JobListItemSerializer(JobSerializer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs import api, bulk_api, control_api, replay_api
+from jobs import api, bulk_api, control_api, explain_api, limits_api, replay_api
 
 urlpatterns = [
     path("jobs/", api.JobListView.as_view(), name="jobs"),
@@ -16,9 +16,15 @@ urlpatterns = [
     path("jobs/<int:job_id>/replay", replay_api.JobReplayView.as_view(), name="jobs-replay"),
     path("jobs/<int:job_id>/output", api.OutputView.as_view(), name="jobs-output"),
     path("jobs/<int:job_id>/executions", api.ExecutionListView.as_view(), name="jobs-executions"),
+    path("jobs/<int:job_id>/explain", explain_api.ExplainView.as_view(), name="jobs-explain"),
     path("jobs/<int:job_id>/events", api.EventListView.as_view(), name="jobs-events"),
     path("pauses", control_api.PauseListView.as_view(), name="pauses"),
     path("pauses/<int:pause_id>", control_api.PauseView.as_view(), name="pauses-delete"),
+    path("limits/", limits_api.LimitListView.as_view(), name="limits"),
+    path("limits/org", limits_api.OrgLimitView.as_view(), name="limits-org"),
+    path("limits/queues/<str:queue>", limits_api.QueueLimitView.as_view(), name="limits-queue"),
+    path("limits/keys", limits_api.KeyLimitView.as_view(), name="limits-key"),
+    path("shares/", limits_api.ShareView.as_view(), name="shares"),
     path("replays", replay_api.ReplayListView.as_view(), name="replays"),
     path("replays/<int:replay_id>", replay_api.ReplayView.as_view(), name="replays-get"),
     path("replays/<int:replay_id>/cancel", replay_api.ReplayCancelView.as_view(), name="replays-cancel"),

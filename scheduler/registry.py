@@ -1,4 +1,4 @@
-"""A worker's own row: that it started, and that it ended. Its heartbeat is part of `claims.renew`."""
+"""A worker's own row: that it started, and that it ended. Its heartbeat is part of `leases.renew`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smartqueue import settings
+from smartqueue import explain_docs, settings
 from smartqueue.env import READ, Variable
 
 CONFIGURATION_HEAD = """\
@@ -13,7 +13,7 @@ CONFIGURATION_HEAD = """\
 Every setting comes from the environment. A value that cannot be used stops the process at start with the
 name of the variable and what was expected. Secrets can also be given as files: `NAME_FILE` holds the path.
 
-This table is written by `make docs` from `smartqueue/settings.py`.
+This table is written by `make docs` from `smartqueue/settings.py`, `queue_settings.py` and `order_settings.py`.
 
 | variable | accepts | default | meaning |
 |---|---|---|---|
@@ -69,13 +69,27 @@ loads nothing from elsewhere. This page says what the schema does not.
   give `org_id`. `GET /replays/{id}` also tells `remaining`, counted up to 10,000 matches among the next 50,000 jobs of
   that status; where counting stopped there, `remaining_capped` is true. The body of `POST /replays` is
   `{"filter": {...}, "rate_per_s": 1}`, 10 a second without a rate; `{}` replays every dead letter, no body is 400.
-- `concurrency_key` is kept with the job; limits on jobs that share a key come later. None is enforced yet.
+- Jobs of an organisation that share a `concurrency_key` run one at a time, unless a limit of the key says otherwise:
+  one without `max_running` lets any number run. A key is a parameter, `PUT /limits/keys?name=printer%2F2`, since it may
+  hold any character; `*` is every key that has no limit of its own.
+- `PUT` on a limit replaces all of it: what is left out is not limited any more. A limit is in force at once, also for
+  jobs that are queued; those that run go on and are counted. A rate of 100 in 60 s lets at most 100 begin at once after
+  a quiet time, and then one every 0.6 s. Several limits hold together: the narrowest decides.
+- `max_queued` limits the jobs of an organisation that wait: scheduled, blocked and queued. One more is 429 with the
+  code `queue_full`, the limit and how many wait in the message, and `Retry-After`. A repeated idempotency key needs no
+  room; retries and jobs that are due are never refused; a bulk replay waits for room.
+  Where an organisation has none of its own, `SMARTQUEUE_MAX_QUEUED_PER_ORG` holds.
+- Platform admins give `org_id` for limits and shares of an organisation that is not theirs.
 - `retry` is `{"base_s", "factor", "cap_s", "jitter"}`, each optional; `jitter` is `full` (anywhere from 0 up to the
   delay) or `none` (exactly the delay). An attempt that is lost with its worker costs a retry.
 - What platform admins do in your organisation was done by "the platform": members are not shown their names, and the
   `user_id` of such pauses, replays and audit entries is `null`.
 - `prediction_source` says what a prediction rests on: `cold_start` (no runs to go by), `base` (a robust median of
   earlier runs), `lstm` (the same, corrected by the network), `fallback` (the predictor failed or was late).
+- A job by itself has `predicted_start_at` and `predicted_finish_at`, each with `_low_at` and `_high_at`, between which
+  it starts (ends) with 80 % probability; lists do not have them. Where one is `null`, `eta_unknown_reason` says why:
+  `paused`, `no_worker`, `not_due`, `blocked`, `limit` (one that lets no such job run), `too_far` (2,000 jobs of the
+  organisation are ahead), `no_history`. `GET /analytics/eta-calibration` says how many jobs kept to it.
 - `POST /predictor/predict` answers from the history in its body only; it does not look at jobs of the queue.
 - A prediction without any history is `base x context factor`: base 400 ms for `http`, 1500 for `shell`, 3000 for `etl`,
   12000 for `ml`, 3000 for anything else; the factor lies between 0.7 and 1.3 and comes from the last three job types
@@ -93,6 +107,9 @@ Outside the schema: `/healthz` (the process is alive), `/readyz` (database and m
 queue slow without stopping it: `old_snapshot` names the session that keeps dead rows from being removed,
 `snapshots_unknown` that this could not be asked. What stops it is 503 with `missing` and the usual `error`.
 
+"""
+
+NIGHTLY_JOB = """\
 ## A nightly job
 
 A script for cron (`0 2 * * * cd /srv/nightly && ./nightly.sh`): it submits the job of `nightly.json` once a day,
@@ -171,7 +188,7 @@ def api() -> str:
         for path, methods in sorted(paths.items())
         for method, operation in methods.items()
     ]
-    return API_HEAD + "".join(rows) + API_TAIL
+    return API_HEAD + "".join(rows) + API_TAIL + explain_docs.section() + NIGHTLY_JOB
 
 
 def _row(variable: Variable) -> str:

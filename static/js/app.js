@@ -131,6 +131,21 @@
     return Object.entries(data.series).map(([name, values]) => ({ label: name, data: values, ...style(name) }));
   }
 
+  function shares(data, label, hues) {
+    const style = (name) => ({
+      borderColor: color(hues[name]),
+      backgroundColor: color(hues[name]),
+      spanGaps: true,
+      pointRadius: 3,
+      tension: 0.25,
+    });
+    return {
+      type: "line",
+      data: { labels: data.labels, datasets: lines(data, style) },
+      options: options({ x: axis(label), y: axis("%", { beginAtZero: true }) }),
+    };
+  }
+
   const charts = {
     throughput: (data) => ({
       type: "bar",
@@ -172,21 +187,8 @@
       return { type: "scatter", data: { datasets: [...points, exact] }, options: shown };
     },
 
-    accuracy: (data) => {
-      const hues = { "within a factor of 2": "chart-done", "median error": "chart-retried" };
-      const style = (name) => ({
-        borderColor: color(hues[name]),
-        backgroundColor: color(hues[name]),
-        spanGaps: true,
-        pointRadius: 3,
-        tension: 0.25,
-      });
-      return {
-        type: "line",
-        data: { labels: data.labels, datasets: lines(data, style) },
-        options: options({ x: axis("hour (UTC)"), y: axis("%", { beginAtZero: true }) }),
-      };
-    },
+    accuracy: (data) => shares(data, "hour (UTC)", { "within a factor of 2": "chart-done", "median error": "chart-retried" }),
+    calibration: (data) => shares(data, "day (UTC)", { "inside the interval": "chart-done", expected: "muted" }),
 
     depth: (data) => {
       const style = (name) => ({

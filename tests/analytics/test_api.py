@@ -6,7 +6,7 @@ from django.utils import timezone
 from analytics.rollups import record_queue_samples
 from jobs.models import SchedulerLeader
 
-PATHS = ["summary", "throughput", "prediction-accuracy", "queue-depth", "scheduler-leader"]
+PATHS = ["summary", "throughput", "prediction-accuracy", "eta-calibration", "queue-depth", "scheduler-leader"]
 
 
 @pytest.fixture

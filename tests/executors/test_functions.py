@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +83,31 @@ def test_arguments_are_checked_in_words() -> None:
     functions.check_arguments("add", [1], {"b": 2})
     with pytest.raises(TypeError, match=r"^add\(a, b\) cannot be called like this: missing"):
         functions.check_arguments("add", [1], {})
+
+
+def by_place(a: int, /, b: int = 0) -> None: ...
+def by_name(a: int, b: int = 0, *, c: int, d: int = 0) -> None: ...
+def by_either(a: int, b: int, c: int = 0) -> None: ...
+def anything(a: int, *rest: int, b: int = 0, **more: int) -> None: ...
+
+
+@pytest.mark.parametrize("function", [by_place, by_name, by_either, anything])
+def test_a_call_is_accepted_where_python_accepts_it(
+    function: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(functions._functions, "probe", function)
+    names = ("a", "b", "c", "d", "e")
+    for count, chosen in itertools.product(range(5), itertools.product((False, True), repeat=len(names))):
+        args, kwargs = [1] * count, dict.fromkeys(itertools.compress(names, chosen), 1)
+        assert sound(functions.check_arguments, "probe", args, kwargs) == sound(function, *args, **kwargs)
+
+
+def sound(function: Callable[..., None], *args: Any, **kwargs: Any) -> bool:
+    try:
+        function(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def test_load_imports_modules_and_remembers_them(module: Path) -> None:

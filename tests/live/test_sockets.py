@@ -15,8 +15,8 @@ from django.test import Client
 from django.utils import timezone
 
 from analytics.live import AnalyticsLive
-from jobs import claims, output, services
-from jobs.live import JobLive, JobsLive, WorkersLive
+from jobs import claims, leases, output, services
+from jobs.live import JobLive, JobsLive, LimitsLive, WorkersLive
 from jobs.models import Job, Worker
 from orgs import listening, live, roles
 from orgs.live import LiveView
@@ -72,6 +72,7 @@ async def test_somebody_without_an_organisation_is_refused(open_socket: OpenSock
         ("/dashboard/?status=queued&type=python&q=n", JobsLive()),
         ("/dashboard/jobs/{job}/", JobLive()),
         ("/dashboard/workers/", WorkersLive()),
+        ("/dashboard/limits/", LimitsLive()),
         ("/dashboard/analytics/", AnalyticsLive()),
     ],
 )
@@ -120,7 +121,7 @@ async def test_the_page_of_a_job_follows_it_to_its_end(
     only_output = await socket.until("half way")
     assert 'id="job-header"' not in only_output
     ended = claims.Finish(job.pk, 1, "done", 5.0, result={"scores": {"accuracy": 0.5}})
-    await in_database(claims.finish, worker_id="w", ended=[ended])
+    await in_database(leases.finish, worker_id="w", ended=[ended])
     await socket.until("accuracy")
 
 
