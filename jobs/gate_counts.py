@@ -120,16 +120,22 @@ def open_again(gate_id: int) -> None:
 def fill(gate_id: int) -> None:
     """Count what runs already in a gate whose row is committed, with UNCOUNTED, and let in what there is room for.
 
-    Claims that do not know the gate yet are waited for. Not inside a transaction.
+    Claims that do not know the gate yet are waited for. What cannot be counted for long is left to the leader, which
+    counts again every few seconds: until then the gate lets nothing in. Not inside a transaction.
     """
-    _wait_for_writers()
+    if _wait_for_writers() and _have_all_join(gate_id):
+        with transaction.atomic():
+            correct([gate_id])
+
+
+def _have_all_join(gate_id: int) -> bool:
+    """Whether all that runs now counts in this gate."""
     for _ in range(_MOST_TURNS):
         joined, missing = join_running(gate_id)
         if joined == missing:
-            break
+            return True
         time.sleep(_TURN_S)  # the others are ending or being renewed at this moment
-    with transaction.atomic():
-        correct([gate_id])
+    return False
 
 
 def join_running(gate_id: int | None = None, *, age_s: float | None = None) -> tuple[int, int]:
@@ -165,15 +171,17 @@ def forget_openings(*, age_s: float, most: int) -> int:
     return len(_run(_FORGET, {"age_s": age_s, "most": most}))
 
 
-def _wait_for_writers() -> None:
-    """A statement locks the table before it takes its snapshot: whoever comes later sees what is committed by now."""
+def _wait_for_writers() -> bool:
+    """Whether they ended. A statement locks the table before it takes its snapshot: whoever comes later sees what is
+    committed by now."""
     if connection.in_atomic_block:
-        return
+        return True
     writing = set(_run(_WRITING, {}))
     ends = time.monotonic() + _CLAIMS_END_S
     while writing and time.monotonic() < ends:
         time.sleep(_TURN_S)
         writing &= set(_run(_WRITING, {}))
+    return not writing
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> Sequence[tuple[Any, ...]]:

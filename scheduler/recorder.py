@@ -297,8 +297,8 @@ def _locked(batch: Batch) -> set[int]:
     A deleted job is none of them. Jobs before gates: see `jobs.gates`.
     """
     locked = _held_elsewhere(Job.objects.filter(pk__in=batch.jobs))
-    ending = Job.objects.filter(pk__in=batch.ending - locked, gates__isnull=False)
-    gates = dict(ending.values_list("pk", "gates"))
+    ending = Job.objects.filter(pk__in=batch.ending - locked)
+    gates = {job: of_job or [] for job, of_job in ending.values_list("pk", "gates")}
     held = _gates_held_elsewhere({gate for of_job in gates.values() for gate in of_job})
     return locked | {job for job, of_job in gates.items() if held.intersection(of_job)}
 

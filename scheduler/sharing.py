@@ -14,6 +14,7 @@ from django.conf import settings
 
 from jobs import shares
 from jobs.claims import Claimed, Finish, Held
+from jobs.database import lost_the_session
 from jobs.fairness import Shares, charge_s
 from scheduler.database_thread import DatabaseThread
 
@@ -21,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class Sharing:
-    """Notes charges in `places` at once, and tells the other workers. What cannot be told is told the next time."""
+    """Notes charges in `places` at once, and tells the other workers.
+
+    What was certainly not told is told the next time; what may have been is not told twice.
+    """
 
     def __init__(self, places: Shares, database: DatabaseThread) -> None:
         self._places = places
@@ -29,6 +33,8 @@ class Sharing:
         self._charged: dict[Held, tuple[int, float]] = {}  # of attempts that have not ended: org, seconds
         self._untold: dict[int, float] = {}
         self._totals: dict[int, float] = {}  # of all workers, as last heard
+        self._ahead: set[int] = set()  # as last told
+        self._exchanging: asyncio.Task[None] | None = None
         self._clock = asyncio.get_running_loop().time
 
     def took(self, jobs: Iterable[Claimed]) -> None:
@@ -58,18 +64,39 @@ class Sharing:
         self._charged.pop(held, None)
 
     async def exchange(self) -> None:
-        """Tell what was charged since the last time, and take in what others charged. Never raises."""
+        """Tell what was charged since the last time, and take in what others charged. Never raises.
+
+        One that is cancelled goes on by itself, for its statement may be on its way; the next one waits for it.
+        """
+        if self._exchanging is not None:
+            await asyncio.wait([self._exchanging])
+        self._exchanging = asyncio.create_task(self._exchange())
+        await asyncio.shield(self._exchanging)
+
+    async def _exchange(self) -> None:
         self._places.decay(self._clock())
         told, self._untold = self._untold, {}
         leads = self._places.leads()
+        ahead = {org for org, lead in leads.items() if lead > 0}
+        caught_up = self._ahead - ahead
         try:
-            totals = await self._database.call(shares.exchange, told, leads, settings.SHARE_HALF_LIFE_S)
+            totals = await self._database.call(
+                shares.exchange, told, leads, settings.SHARE_HALF_LIFE_S, caught_up
+            )
         except Exception as error:
             logger.warning("action=shares_not_exchanged error=%s", type(error).__name__)
+            self._not_heard(told, error)
+            return
+        self._ahead = ahead
+        self._take_in({org: totals.get(org, 0.0) for org in (told.keys() | leads.keys())}, told)
+
+    def _not_heard(self, told: dict[int, float], error: Exception) -> None:
+        """Where only the answer may be lost, a total cannot be compared with the last: what is in it is unknown."""
+        if lost_the_session(error):
+            self._totals = {}
+        else:
             for org, seconds in told.items():
                 self._note(org, seconds)
-            return
-        self._take_in({org: totals.get(org, 0.0) for org in (told.keys() | leads.keys())}, told)
 
     def _take_in(self, totals: dict[int, float], told: dict[int, float]) -> None:
         """What was charged before an organisation was first heard of is the past: it changes no place."""

@@ -8,12 +8,16 @@ from django.db import migrations, models
 import jobs.transactions
 
 
-# Unfinished jobs with a concurrency key get flows of their own, and their keys the gates that count them.
+# Unfinished jobs with a concurrency key get flows of their own, and their keys the gates that count them. Where some of
+# them run, the gate lets nothing in until the leader has counted these: gate_counts.UNCOUNTED.
 KEYED = """
 INSERT INTO jobs_flow (org_id, queue, type, key)
     SELECT DISTINCT org_id, queue, type, concurrency_key FROM jobs_job
     WHERE concurrency_key <> '' AND status NOT IN ('done', 'failed', 'cancelled');
-INSERT INTO jobs_gate (org_id, scope, name) SELECT DISTINCT org_id, 'key', key FROM jobs_flow WHERE key <> '';
+INSERT INTO jobs_gate (org_id, scope, name, running)
+    SELECT org_id, 'key', concurrency_key, CASE WHEN bool_or(status = 'running') THEN 1000000000 ELSE 0 END
+    FROM jobs_job WHERE concurrency_key <> '' AND status NOT IN ('done', 'failed', 'cancelled')
+    GROUP BY org_id, concurrency_key;
 UPDATE jobs_job SET flow_id = f.id FROM jobs_flow f
     WHERE (f.org_id, f.queue, f.type, f.key) = (jobs_job.org_id, jobs_job.queue, jobs_job.type, jobs_job.concurrency_key)
         AND jobs_job.concurrency_key <> '' AND jobs_job.status NOT IN ('done', 'failed', 'cancelled');
