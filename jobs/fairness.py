@@ -17,17 +17,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 UNKNOWN_S = 3.0  # what a job is charged whose runtime nobody can predict: jobs.ordering has the same
-NEXT_S = 1e-6  # a newcomer goes before those who are served now
+NEXT_S = 1e-6  # a newcomer goes before those at the same place who were served already
 LEAST_S = 0.001  # nothing is free: jobs that take no time still take turns
 
 
 @dataclass(slots=True)
 class Account:
-    """One organisation: `place` in virtual seconds, and whether it has work, and so takes part."""
+    """One organisation: `place` in virtual seconds, whether it has work, and so takes part, and whether it just came."""
 
     place: float
     weight: float = 1.0
     at_work: bool = False
+    is_new: bool = True
 
 
 class Shares:
@@ -40,6 +41,7 @@ class Shares:
         self._at_work = 0
         self._present = 0.0  # as of the last time that somebody was at work
         self._is_present = True  # or it has to be looked for
+        self._began_at = 0.0  # the place of the last job that began
 
     @property
     def present(self) -> float:
@@ -59,10 +61,10 @@ class Shares:
         """The organisation has work. One that had none starts at the present, or later if it is ahead."""
         account = self._accounts.get(org)
         if account is None:
-            account = self._accounts[org] = Account(place=self.newcomers_place)
+            account = self._accounts[org] = Account(place=self.present)
         if not account.at_work:
-            account.place = max(account.place, self.newcomers_place)
-            account.at_work = True
+            account.place = max(account.place, self.present)
+            account.at_work = account.is_new = True
             self._at_work += 1
             self._is_present = False
         account.weight = weight
@@ -81,18 +83,24 @@ class Shares:
         account = self._accounts.get(org)
         if account is None:
             return self.newcomers_place
-        return account.place if account.at_work else max(account.place, self.newcomers_place)
+        place = account.place if account.at_work else max(account.place, self.present)
+        return place - NEXT_S if account.is_new or not account.at_work else place
 
     def lead(self, org: int) -> float:
-        """How far the organisation is ahead of the present (0: its turn), in seconds for its weight."""
-        return max(self.place(org) - self.present, 0.0)
+        """How far the organisation is ahead of its turn (0: it is its turn), in seconds for its weight.
+
+        Counted from where the last job began, if that is behind the present: whoever comes now goes first.
+        """
+        return max(self.place(org) - min(self.present, self._began_at), 0.0)
 
     def weight(self, org: int) -> float:
         return self._accounts[org].weight if org in self._accounts else 1.0
 
     def take(self, org: int, *seconds: float) -> None:
-        """Jobs of the organisation begin that are predicted to take so long."""
-        self.charge(org, sum(max(one, LEAST_S) for one in seconds))
+        """Jobs of the organisation begin, one after the other, that are predicted to take so long."""
+        lengths = [max(one, LEAST_S) for one in seconds]
+        self.charge(org, sum(lengths))
+        self._began_at = self.place(org) - lengths[-1] / self.weight(org)
 
     def charge(self, org: int, seconds: float) -> None:
         """The organisation has received so many worker-seconds more; negative gives back."""
@@ -100,6 +108,7 @@ class Shares:
         if account is None:
             account = self._accounts[org] = Account(place=self.present)
         account.place += seconds / account.weight
+        account.is_new = False
         if account.at_work:
             self._is_present = False
 
@@ -112,6 +121,7 @@ class Shares:
         share = 0.5 ** (max(now - self._decayed_at, 0.0) / self._half_life_s)
         self._decayed_at = now
         present = self.present
+        self._began_at = present + (self._began_at - present) * share
         for org, account in list(self._accounts.items()):
             account.place = present + (account.place - present) * share
             if not account.at_work and account.place <= present + LEAST_S:

@@ -175,9 +175,11 @@ class Game:
         return self._starts
 
     def _begin(self) -> None:
-        for org, (weight, lead) in self._queue.orgs.items():
+        for org, (weight, _) in self._queue.orgs.items():
             self._shares.begin(org, weight)
-            self._shares.charge(org, lead * weight)
+        for org, (weight, lead) in self._queue.orgs.items():
+            if lead:
+                self._shares.charge(org, lead * weight)
         for job in self._queue.waiting:
             if job.due_s <= 0:
                 self._jobs[job.flow].append((job.rank, job.id))

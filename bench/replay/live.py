@@ -74,6 +74,7 @@ def play(trace: Trace, jobs: int, seconds: float) -> None:
         product.use(server)
         try:
             waits, submitted, ranks = _played(piece)
+            estimated = _estimated()
         finally:
             product.release()
     queue = piece.queue(submitted)
@@ -84,6 +85,18 @@ def play(trace: Trace, jobs: int, seconds: float) -> None:
         ORACLE: measure(queue, queue.runtimes),
     }
     _print(trace.name, len(waits), seconds, rows)
+    report.say(estimated)
+
+
+def _estimated() -> str:
+    """How well the leader told when jobs would start."""
+    from analytics.calibration import coverage
+
+    score = coverage()
+    if score.share is None:
+        return "no job had an estimate of its start before it started"
+    kept = f"{score.inside} of {score.started} jobs started inside the 80 % interval that they were first given"
+    return f"{kept}: {score.share:.1%}"
 
 
 def _print(name: str, jobs: int, seconds: float, rows: dict[str, Measures]) -> None:
@@ -99,7 +112,8 @@ def _print(name: str, jobs: int, seconds: float, rows: dict[str, Measures]) -> N
 
 def _played(piece: Piece) -> tuple[Floats, Floats, Floats]:
     """Of each job (N,): how long it waited, when it was submitted, and its rank."""
-    from jobs.models import Job
+    from jobs.eta_models import Eta
+    from jobs.models import Job, SchedulerLeader
 
     people = _People()
     _execute(piece, people)
@@ -107,9 +121,12 @@ def _played(piece: Piece) -> tuple[Floats, Floats, Floats]:
         folder = processes.starts.parent
         (folder / "runtimes.json").write_text(json.dumps(piece.runtimes.tolist()))
         processes.manage("runworker", f"--concurrency={SERVERS}", **{RUNTIMES: str(folder / "runtimes.json")})
+        processes.manage("runscheduler")
         product.until_registered(1)
+        product.wait_until(SchedulerLeader.objects.exists, "a scheduler leads")
         submitted = _submit(piece, people)
         product.wait_until(lambda: product.is_settled(people.org), "the jobs end")
+        product.wait_until(lambda: not Eta.objects.exists(), "the estimates of starts are scored")
         noted = dict(starts.read(processes.starts))
     rank = dict(Job.objects.filter(pk__in=[job.pk for _, job in submitted]).values_list("pk", "rank"))
     keys = range(piece.history, len(piece.names))
