@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from jobs import claims, control, gate_counts, limit_selectors, limits
 from jobs.limit_models import EVERYTHING
-from jobs.models import Gate, GateOpening, Job, Limit, Pause, Share
+from jobs.models import Flow, Gate, GateOpening, Job, Limit, Pause, Share
 from orgs import weights
 from orgs.exceptions import Forbidden, InvalidInput, NotFound
 from orgs.models import AuditEntry, Organization, User
-from tests.queue.claiming import InThread, claim, end, wait_until_blocked
+from scheduler.duties.repair_gates import RepairGates
+from tests.queue.claiming import LATER, InThread, claim, end, ids, wait_until_blocked
 from tests.queue.submitting import many
 from tests.waiting import wait_until
 
@@ -269,6 +272,34 @@ class TestLive:
         assert Gate.objects.get().running == 2
         assert claim("w2") == []
 
+    def test_what_somebody_holds_for_long_is_left_to_the_leader(
+        self, alice: User, bob: User, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gate_counts, "_MOST_TURNS", 3)
+        for _ in range(3):
+            submit(bob)
+        (job,) = claim(limit=1)
+        with transaction.atomic():
+            Job.objects.select_for_update().get(pk=job.id)
+            InThread(lambda: put(alice, max_running=1)).answer()
+            assert _gates_of_others() == [gate_counts.UNCOUNTED]
+        assert claim("w2") == []
+        assert RepairGates().run("leader:test") == 1
+        assert Gate.objects.get().running == 1
+
+    def test_so_is_what_a_claim_took_that_does_not_end(
+        self, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gate_counts, "_CLAIMS_END_S", 0.05)
+        many(bob, *[{}] * 3)
+        with transaction.atomic():
+            assert len(claim(limit=2)) == 2
+            InThread(lambda: put(alice, max_running=2)).answer()
+            assert _gates_of_others() == [gate_counts.UNCOUNTED]
+        assert claim("w2") == []
+        RepairGates().run("leader:test")
+        assert Gate.objects.get().running == 2
+
     def test_an_ending_and_a_count_at_once(self, alice: User, bob: User) -> None:
         """The ending waits for the gate that is being counted, and leaves it afterwards."""
         many(bob, *[{}] * 2)
@@ -283,6 +314,30 @@ class TestLive:
         ending.answer()
         gate.refresh_from_db()
         assert gate.running == 1
+
+
+@pytest.mark.django_db
+def test_jobs_that_ran_with_a_key_before_keys_had_gates_are_counted_before_others_begin(
+    bob: User, submit: Submit
+) -> None:
+    jobs = [submit(bob, concurrency_key=key).pk for key in ("busy", "busy", "idle", "over")]
+    Job.objects.filter(pk__in=jobs[::3]).update(
+        status="running", worker_id="w1", attempt=1, started_at=timezone.now(), lease_expires_at=LATER
+    )
+    Job.objects.filter(pk=jobs[3]).update(status="done", lease_expires_at=None, finished_at=timezone.now())
+    plain = submit(bob).flow_id
+    Job.objects.update(flow=plain)
+    Flow.objects.exclude(pk=plain).delete()
+    Gate.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("jobs.migrations.0004_shares_and_limits").KEYED)
+    running = dict(Gate.objects.values_list("name", "running"))
+    assert running == {"busy": gate_counts.UNCOUNTED, "idle": 0}
+    assert set(Job.objects.filter(concurrency_key="busy").values_list("flow__key", flat=True)) == {"busy"}
+    assert jobs[1] not in ids(claim("w2"))
+    RepairGates().run("leader:test")
+    assert dict(Gate.objects.values_list("name", "running")) == {"busy": 1, "idle": 1}
+    assert claim("w2") == []
 
 
 def _gates_of_others() -> list[int]:

@@ -99,3 +99,29 @@ def test_no_more_than_the_head_is_touched(
     predictor(saying(report=4.0))
     assert len(refreshing.refresh_head()) == 5
     assert Job.objects.filter(predicted_runtime_ms=4000.0).count() == 5
+
+
+def test_the_head_is_what_begins_first_in_whatever_flow(
+    bob: User, submit: Submit, predictor: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More flows than jobs in the head, and the newest of them, with the highest number, begin first."""
+    monkeypatch.setattr(refreshing, "HEAD", 4)
+    predictor(saying(report=1.0))
+    jobs = [submit(bob, name="report", concurrency_key=f"k{number // 2}") for number in range(12)]
+    for number, job in enumerate(jobs):
+        Job.objects.filter(pk=job.pk).update(rank=1000.0 - number // 2 * 10 + number % 2)
+    predictor(saying(report=9.0))
+    refreshing.refresh_head()
+    refreshed = Job.objects.filter(predicted_runtime_ms=9000.0).order_by("pk")
+    assert list(refreshed.values_list("pk", flat=True)) == [job.pk for job in jobs[8:]]
+
+
+def test_no_more_flows_are_looked_at_than_there_may_be(
+    bob: User, submit: Submit, predictor: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "FLOWS", 3)
+    predictor(saying(report=1.0))
+    for number in range(5):
+        submit(bob, name="report", concurrency_key=f"k{number}")
+    predictor(saying(report=9.0))
+    assert len(refreshing.refresh_head()) == 3

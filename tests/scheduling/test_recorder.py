@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from django.db import connection
 
-from jobs import output, states
+from jobs import limits, output, states
 from jobs.claims import Claimed, Finish
 from jobs.database import DATABASE_AWAY
-from jobs.models import ExecutionLog, Job, LogLine
+from jobs.models import ExecutionLog, Gate, Job, LogLine
 from orgs.models import User
 from scheduler import database_thread
 from scheduler.database_thread import DatabaseThread
@@ -149,6 +149,36 @@ def test_a_job_whose_row_is_locked_waits_alone_and_is_written_when_it_is_free(
         asyncio.run(drive(holder))
     assert set(statuses().values()) == {states.DONE}
     assert set(LogLine.objects.values_list("job_id", flat=True)) == {before.id, locked.id}
+
+
+def test_jobs_whose_gate_is_locked_wait_alone(alice: User, bob: User, charlie: User, submit: Submit) -> None:
+    """One of another organisation ends in the same batch; lines of what goes on are stored."""
+    assert alice.org is not None
+    limits.set_limit(user=alice, org=alice.org, scope="org", max_running=5)
+    jobs = [submit(user, concurrency_key="k").pk for user in (bob, charlie)] + [submit(bob).pk]
+    gated, other, running = sorted(claim(), key=lambda job: jobs.index(job.id))
+
+    async def drive(holder: psycopg.Connection) -> None:
+        look, database = DatabaseThread("look"), DatabaseThread("test", lock_timeout_s=0.2)
+        recorder = Recorder("w1", database)
+        recorder.line(bob.org_id or 0, line(running, "goes on"))
+        recorder.finish([Finish(job.id, 1, "done") for job in (gated, other)])
+        writing = asyncio.create_task(recorder.run())
+        found = await until_done(look, other)
+        assert (found[gated.id], recorder.held) == (states.RUNNING, [(gated.id, 1)])
+        assert await look.call(lambda: list(LogLine.objects.values_list("text", flat=True))) == ["goes on"]
+        holder.rollback()
+        await asyncio.wait_for(recorder.drained(), 20)
+        writing.cancel()
+        await asyncio.wait([writing])
+        await database.close()
+        await look.close()
+
+    with psycopg.connect(database_url()) as holder:
+        holder.execute("SELECT 1 FROM jobs_gate WHERE scope = 'org' FOR UPDATE")
+        asyncio.run(drive(holder))
+    assert statuses() == {gated.id: states.DONE, other.id: states.DONE, running.id: states.RUNNING}
+    assert dict(Gate.objects.filter(org=alice.org).values_list("scope", "running")) == {"org": 1, "key": 0}
 
 
 def test_an_ending_waits_for_its_own_lines_only(bob: User, submit: Submit) -> None:
