@@ -23,7 +23,7 @@ LEAST_S = 0.001  # nothing is free: jobs that take no time still take turns
 
 @dataclass(slots=True)
 class Account:
-    """One organisation: its place in virtual seconds, whether it has work, and so takes part, and whether it just came."""
+    """One organisation: its place in virtual seconds, whether it has work and so takes part, whether it just came."""
 
     place: float
     weight: float = 1.0

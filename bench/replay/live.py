@@ -95,7 +95,9 @@ def _estimated() -> str:
     score = coverage()
     if score.share is None:
         return "no job had an estimate of its start before it started"
-    kept = f"{score.inside} of {score.started} jobs started inside the 80 % interval that they were first given"
+    kept = (
+        f"{score.inside} of {score.started} jobs started inside the 80 % interval that they were first given"
+    )
     return f"{kept}: {score.share:.1%}"
 
 
