@@ -89,9 +89,10 @@ class Shares:
     def lead(self, org: int) -> float:
         """How far the organisation is ahead of its turn (0: it is its turn), in seconds for its weight.
 
-        Counted from where the last job began, if that is behind the present: whoever comes now goes first.
+        Where nobody competes, it is counted from where the last job began: whoever comes now goes first.
         """
-        return max(self.place(org) - min(self.present, self._began_at), 0.0)
+        turn = self.present if self._at_work > 1 else min(self.present, self._began_at)
+        return max(self.place(org) - turn, 0.0)
 
     def weight(self, org: int) -> float:
         return self._accounts[org].weight if org in self._accounts else 1.0

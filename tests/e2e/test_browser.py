@@ -67,11 +67,11 @@ def test_bad_input_is_shown_at_its_field(page: Page, platform: Running) -> None:
     assert page.input_value("input[name=name]") == "wrong"
 
 
-def test_analytics_draws_four_charts_and_follows(page: Page, platform: Running) -> None:
+def test_analytics_draws_its_charts_and_follows(page: Page, platform: Running) -> None:
     log_in(page, platform)
     submit_job(page, platform, kind="shell", name="for the charts", payload={"command": "sleep 7"})
     page.goto(f"{platform.url}/dashboard/analytics/")
-    expect(page.locator("canvas")).to_have_count(4, timeout=60_000)
+    expect(page.locator("canvas")).to_have_count(5, timeout=60_000)
 
 
 def test_workers_and_leader_are_shown(page: Page, platform: Running) -> None:

@@ -27,7 +27,7 @@ class TestLimits:
         self, browse: Browse, alice: User, bob: User, vera: User
     ) -> None:
         assert "There are no limits" in browse(vera).get(LIST).text
-        put(alice, max_queued=1000, rate_count=100, rate_period_s=60.0)
+        put(alice, max_queued=1000, rate_count=100, rate_period_s=3600.0)
         put(alice, "queue", "mail", max_running=3)
         put(alice, "key", "*", max_running=2)
         many(bob, *[{"queue": "mail"}] * 5)
@@ -39,7 +39,7 @@ class TestLimits:
             "2 of 3",
             "2 of each",
             "3 of 1,000",
-            "100 jobs in 1 min, 98 at once now",
+            "100 jobs in 1 h, 98 at once now",
         ):
             assert words in page
         assert (

@@ -115,6 +115,18 @@ def test_a_debt_is_forgotten_by_halves() -> None:
     assert shares.lead(A) == pytest.approx(16.0, abs=0.001)
 
 
+def test_a_lone_organisation_is_ahead_of_whoever_may_come_by_the_job_that_it_runs() -> None:
+    shares = Shares(FOREVER_S)
+    shares.begin(A)
+    shares.take(A, 1.0)
+    shares.take(A, 3.0)
+    assert shares.lead(A) == pytest.approx(3.0)
+    shares.begin(B)
+    shares.charge(B, 2.0)
+    assert shares.lead(A) == pytest.approx(0.0)
+    assert shares.lead(B) == pytest.approx(2.0)
+
+
 def test_who_is_idle_and_owes_nothing_is_forgotten() -> None:
     shares = Shares(half_life_s=1.0)
     shares.begin(A)
