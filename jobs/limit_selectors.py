@@ -31,7 +31,9 @@ SELECT limited.id,
         WHEN gate.running < %(uncounted)s THEN gate.running
     END,
     CASE WHEN limited.name <> %(every)s THEN least(rate_count, coalesce(
-        gate.tokens + extract(epoch FROM now() - gate.tokens_at)::float8 * rate_count / rate_period_s, rate_count)) END,
+        gate.tokens
+            + greatest(extract(epoch FROM now() - gate.tokens_at), 0)::float8 * rate_count / rate_period_s,
+        rate_count)) END,
     CASE
         WHEN limited.name = %(every)s THEN NULL
         WHEN limited.scope = 'org' THEN (
