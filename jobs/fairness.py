@@ -115,7 +115,9 @@ class Shares:
 
     def turns(self, orgs: Iterable[int], most: int, tie: Callable[[int], float]) -> list[int]:
         """Up to `most` of these organisations in the order of their turns; `tie` decides between equal places."""
-        return heapq.nsmallest(most, orgs, key=lambda org: (self.place(org), tie(org)))
+        return [
+            org for _, _, org in heapq.nsmallest(most, ((self.place(org), tie(org), org) for org in orgs))
+        ]
 
     def decay(self, now: float) -> None:
         """Let leads shrink by the time since the last call; forget who is idle and owes nothing."""
@@ -127,6 +129,15 @@ class Shares:
             account.place = present + (account.place - present) * share
             if not account.at_work and account.place <= present + LEAST_S:
                 del self._accounts[org]
+
+    def idle_ahead(self) -> list[tuple[float, int]]:
+        """Who takes no part and is ahead of the present: by how much, and its id."""
+        present = self.present
+        return [
+            (account.place - present, org)
+            for org, account in self._accounts.items()
+            if not account.at_work and account.place > present
+        ]
 
     def leads(self) -> dict[int, float]:
         """By organisation that takes part or is ahead."""

@@ -29,7 +29,7 @@ MOST_OTHERS = 200
 MOST_ROWS = 2000  # of all flows that one claim looks at
 MOST_LEADS = 100
 MOST_STALE = 64
-LEAST_ASIDE_S, MOST_ASIDE_S = 0.002, 0.128
+LEAST_ASIDE_S, MOST_ASIDE_S = 0.002, 0.032
 OPEN, LIMITED, PAUSED, CLOSED, BUSY = "open", "limited", "paused", "closed", "busy"
 ORG, QUEUE, FLOW = "org", "queue", "flow"
 EVERYTHING = 0
@@ -114,6 +114,8 @@ class _Lines:
     open: dict[str, _Line] = field(default_factory=dict)
     closed: dict[str, _Line] = field(default_factory=dict)
     is_closed: bool = False
+    flows: int = 0  # that are open, as of the last `reckon`
+    best_rank: float = math.inf  # of them, or lower, by what is left of floors that have risen
 
     def line(self, queue: str) -> _Line:
         return self.closed.get(queue) or self.open.setdefault(queue, _Line())
@@ -123,15 +125,15 @@ class _Lines:
         if queue in self.closed:
             self.open[queue] = self.closed.pop(queue)
 
-    def count(self) -> int:
-        return 0 if self.is_closed else sum(len(line.floors) for line in self.open.values())
+    def reckon(self) -> int:
+        """By how many the open flows have become more."""
+        lines = () if self.is_closed else self.open.values()
+        before, self.flows = self.flows, sum(len(line.floors) for line in lines)
+        self.best_rank = min((line.heap[0][0] for line in lines if line.floors), default=math.inf)
+        return self.flows - before
 
     def first(self, most: int) -> list[tuple[float, int]]:
         return heapq.nsmallest(most, (entry for line in self.open.values() for entry in line.first(most)))
-
-    def best_rank(self) -> float:
-        """Or lower, by what is left of floors that have risen."""
-        return min(line.heap[0][0] for line in self.open.values() if line.heap)
 
 
 class Heads:
@@ -150,6 +152,7 @@ class Heads:
         self._flows: dict[int, _Flow] = {}
         self._orgs: dict[int, _Lines] = {}
         self._at_work: dict[int, _Lines] = {}  # those with open flows
+        self._open_flows = 0
         self._closed: dict[int, set[int]] = {}  # single flows, by the gate that closed them
         self._shut: dict[int, set[tuple[int, str | None]]] = {}  # organisations and queues of them, by gate
         self._opening: list[
@@ -180,7 +183,7 @@ class Heads:
         """The flows for a claim of `limit` jobs at `now`, in seconds of a clock that only goes forward."""
         self._open_due(now)
         most = min(max(limit, FEW_FLOWS), MOST_FLOWS)
-        orgs = self.shares.turns(self._at_work, most, lambda org: self._at_work[org].best_rank())
+        orgs = self.shares.turns(self._at_work, most, lambda org: self._at_work[org].best_rank)
         each = max(most // max(len(orgs), 1), FEW_EACH)
         chosen: list[tuple[float, int]] = []
         for org in orgs:
@@ -217,7 +220,7 @@ class Heads:
 
         What is open under a limit may be closed by what was taken: the next claim says so, and for how long.
         """
-        before = self._count()
+        before = self._open_flows
         gone = set(choice.flows) - {seen.flow_id for seen in looked_at}
         for flow_id in gone:
             self._drop(flow_id)
@@ -234,10 +237,10 @@ class Heads:
         cut = took > 0 and (choice.quota < choice.limit or any(seen.state == LIMITED for seen in open_now))
         # What is held had its part of the claim, which the others may have now.
         left = took < choice.limit and bool(open_now) and any(seen.state == BUSY for seen in looked_at)
-        unseen = self._count() > len(open_now)
+        unseen = self._open_flows > len(open_now)
         self.more = unseen or cut or left or not_plain or bool(reopened)
         self.moved_on = bool(gone or arrived or reopened or not_plain) or len(open_now) < len(looked_at)
-        self.moved_on = self.moved_on or self._count() != before
+        self.moved_on = self.moved_on or self._open_flows != before
 
     def took(self, jobs: Iterable[tuple[int, float | None]]) -> None:
         """These were claimed: organisation and predicted milliseconds of each, in the order of the claim."""
@@ -252,15 +255,9 @@ class Heads:
         self.xmax = int(xmax)
         self.unfinished = [int(xid) for xid in unfinished.split(",") if xid]
 
-    def _count(self) -> int:
-        return sum(lines.count() for lines in self._at_work.values())
-
     def _ahead(self) -> list[int]:
         """Organisations without open flows that are ahead of the present: their arrivals must not jump the queue."""
-        leads = [
-            (lead, org) for org, lead in self.shares.leads().items() if lead > 0 and org not in self._at_work
-        ]
-        return [org for _, org in heapq.nlargest(MOST_LEADS, leads)]
+        return [org for _, org in heapq.nlargest(MOST_LEADS, self.shares.idle_ahead())]
 
     def _others(self, chosen: Sequence[int]) -> list[int] | None:
         if len(self._flows) - len(chosen) > MOST_OTHERS:
@@ -313,6 +310,7 @@ class Heads:
             line = self._orgs[flow.org_id].line(flow.queue)
             if seen.flow_id in line.floors:
                 line.put(seen.flow_id, seen.floor)
+                self._review(flow.org_id)
 
     def _line_up(self, flow_id: int) -> None:
         """Nothing closes the flow itself."""
@@ -356,7 +354,8 @@ class Heads:
     def _review(self, org: int, *, keeps_turn: bool = False) -> None:
         """An organisation without open flows takes no part: it gathers no credit while it may not run."""
         lines = self._orgs[org]
-        if not lines.is_closed and any(line.floors for line in lines.open.values()):
+        self._open_flows += lines.reckon()
+        if lines.flows:
             self._at_work[org] = lines
             self.shares.begin(org, lines.weight)
         else:
