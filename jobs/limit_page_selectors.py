@@ -84,6 +84,8 @@ def _shown(user: User, limit: Limit, use: Use) -> ShownLimit:
 def _running(limit: Limit, use: Use) -> str:
     if limit.scope == KEY and limit.name == EVERY_KEY:
         return "any number" if limit.max_running is None else f"{limit.max_running:,} of each"
+    if limit.max_running is None and limit.rate_count is None:
+        return NOTHING
     if use.running is None:
         return "being counted"
     return f"{use.running:,}" if limit.max_running is None else f"{use.running:,} of {limit.max_running:,}"

@@ -27,7 +27,7 @@ _USES = """
 SELECT limited.id,
     CASE
         WHEN limited.name = %(every)s THEN NULL
-        WHEN gate.id IS NULL THEN 0
+        WHEN gate.id IS NULL AND limited.scope = 'key' THEN 0
         WHEN gate.running < %(uncounted)s THEN gate.running
     END,
     CASE WHEN limited.name <> %(every)s THEN least(rate_count, coalesce(
@@ -59,7 +59,8 @@ WHERE limited.id = ANY(%(limits)s::bigint[])
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a limit meets now. `running` and `waiting` are None for a limit of every key, or while they are counted.
+    """What a limit meets now. `running` and `waiting` are None for a limit of every key, or while they are
+    counted; `running` also where nothing in the limit needs it.
 
     `tokens_left`: jobs that may begin at once, as far as the rate is concerned; None without a rate. `waiting`: for
     the organisation scheduled, blocked and queued jobs, else queued ones; counted up to MOST_WAITING.

@@ -236,8 +236,10 @@ class TestLive:
         try:
             wait_until(lambda: Job.objects.filter(status="done").count() > 20, message="they are at work")
             limit = put(alice, max_running=2)
+            running = Job.objects.filter(status="running")
+            wait_until(lambda: running.count() <= 2, message="those that ran before have ended")
             for _ in range(15):
-                assert Job.objects.filter(status="running").count() <= 2
+                assert running.count() <= 2
             put(alice, max_running=1, rate_count=1000, rate_period_s=1.0)
             limits.remove_limit(user=alice, limit=limit)
             wait_until(
