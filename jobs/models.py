@@ -275,6 +275,7 @@ class Pause(models.Model):
     org = models.ForeignKey(Organization, null=True, on_delete=models.CASCADE, related_name="+")
     queue = models.CharField(max_length=60, null=True)  # noqa: DJ001 - NULL: any
     type = models.CharField(max_length=20, null=True)  # noqa: DJ001 - NULL: any
+    suspension = models.BooleanField(default=False, db_default=False)  # of the whole org, by the platform
     reason = models.CharField(max_length=200, default="")
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
@@ -284,7 +285,7 @@ class Pause(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["org", "queue", "type"], name="pause_unique", nulls_distinct=False
+                fields=["org", "queue", "type", "suspension"], name="pause_unique", nulls_distinct=False
             )
         ]
 

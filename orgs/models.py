@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -23,6 +24,34 @@ class Organization(models.Model):
         validators=[MinValueValidator(0.01), MaxValueValidator(100.0)],
         help_text="Part of the workers' time where organisations compete, relative to the others' (0.01 to 100).",
     )
+    viewers_see_content = models.BooleanField(
+        "viewers see content",
+        default=False,
+        db_default=False,
+        help_text="Whether viewers see payloads, results and output of jobs.",
+    )
+    # What the platform grants; NULL stands for what settings say, or for no limit.
+    job_types: ArrayField[Any, Any] = ArrayField(models.CharField(max_length=20), null=True, blank=True)
+    granted_running = models.PositiveIntegerField(
+        "jobs running, at most",
+        null=True,
+        blank=True,
+        help_text="The most jobs that the organisation may let run at once; empty: any number.",
+    )
+    granted_queued = models.PositiveIntegerField(
+        "jobs waiting, at most",
+        null=True,
+        blank=True,
+        help_text="The most jobs that the organisation may let wait at once; empty: any number.",
+    )
+    retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(3650)],
+        help_text="Days for which ended jobs are kept; empty: as long as the platform keeps them.",
+    )
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    delete_at = models.DateTimeField(null=True, blank=True)  # asked for; until then it can be taken back
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -34,6 +63,11 @@ class Organization(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its members may come in and its jobs run: neither suspended nor on its way out."""
+        return self.suspended_at is None and self.delete_at is None
 
 
 class Users(UserManager["User"]):
@@ -57,6 +91,9 @@ class User(AbstractUser):
 
     objects: ClassVar[Users] = Users()
 
+    key: ApiKey | None = None  # the API key by which this request came: see orgs.authentication
+    seen_as_org_id: int | None = None  # a platform admin looks at one organisation only
+
     class Meta:
         ordering = ["username"]
         constraints = [
@@ -72,25 +109,59 @@ class User(AbstractUser):
         return self.username
 
     def may(self, action: str) -> bool:
-        return self.is_active and roles.may(self.role, action)
+        """Whether role, organisation and API key, if one was used, allow `action`."""
+        if not self.is_active or (self.key is not None and not roles.covers(self.key.scopes, action)):
+            return False
+        return roles.may(self.role, action) or (
+            roles.may_if_org_allows(self.role, action)
+            and self.org is not None
+            and self.org.viewers_see_content
+        )
 
     @property
     def is_platform_admin(self) -> bool:
         return self.role == roles.ADMIN
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether rows of every organisation are shown: to platform admins, unless they look at one."""
+        return self.is_platform_admin and self.seen_as_org_id is None
+
+    @property
+    def seen_org_id(self) -> int | None:
+        """The one organisation whose rows are shown to whoever does not see all."""
+        return self.seen_as_org_id or self.org_id
+
 
 class AuditEntry(models.Model):
-    """What a person did, to what, and when. Rows are only added; `orgs.audit` is the one writer."""
+    """What a person did, to what, and when. Rows are only added; `orgs.audit` is the one writer.
+
+    No constraint on org and user: entries outlive both. `seq`, `prev_hash` and `hash` chain the entries of an
+    organisation (of the platform for those without); a trigger fills them.
+    """
 
     org = models.ForeignKey(
-        Organization, null=True, on_delete=models.CASCADE, related_name="+", db_index=False
+        Organization,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
-    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    user = models.ForeignKey(
+        User, null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
     actor = models.CharField(max_length=150)
     action = models.CharField(max_length=60)
     target = models.CharField(max_length=200, default="")
     details = models.JSONField(default=dict)
+    key_id = models.BigIntegerField(null=True)  # the API key by which it was done
+    ip = models.GenericIPAddressField("address", null=True)
+    request_id = models.CharField(max_length=64, default="", db_default="")
     at = models.DateTimeField(db_default=Now())
+    seq = models.BigIntegerField(db_default=0)
+    prev_hash = models.CharField(max_length=64, default="", db_default="")
+    hash = models.CharField(max_length=64, default="", db_default="")
 
     class Meta:
         verbose_name_plural = "audit entries"
@@ -102,3 +173,17 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}".strip()  # without the actor: not every reader may know the name
+
+
+class AuditHead(models.Model):
+    """The end of one organisation's chain of audit entries (0: the platform's): the next one follows from it."""
+
+    org_id = models.BigIntegerField(primary_key=True)
+    seq = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"entry {self.seq}"
+
+
+from orgs.access_models import ApiKey, Invitation, RefreshToken  # noqa: E402, F401 - Django looks for models here

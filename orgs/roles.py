@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 ADMIN, ORG_ADMIN, USER, VIEWER = "admin", "org_admin", "user", "viewer"
 
 ROLES: dict[str, str] = {
@@ -12,6 +14,7 @@ ROLES: dict[str, str] = {
 }
 
 JOBS_READ = "jobs.read"
+JOBS_CONTENT = "jobs.content"
 JOBS_SUBMIT = "jobs.submit"
 JOBS_CANCEL_OWN = "jobs.cancel_own"
 JOBS_CANCEL_ANY = "jobs.cancel_any"
@@ -21,13 +24,16 @@ LIMITS_MANAGE = "limits.manage"
 AUDIT_READ = "audit.read"
 MEMBERS_READ = "members.read"
 MEMBERS_MANAGE = "members.manage"
+KEYS_OWN = "keys.own"
+KEYS_MANAGE = "keys.manage"
+ORG_MANAGE = "org.manage"
 ORG_ADMINISTER = "org.administer"
 WORKERS_CONTROL = "workers.control"
 PLATFORM_READ = "platform.read"
 PLATFORM_ADMINISTER = "platform.administer"
 
 _VIEWER = frozenset({JOBS_READ, MEMBERS_READ})
-_USER = _VIEWER | {JOBS_SUBMIT, JOBS_CANCEL_OWN}
+_USER = _VIEWER | {JOBS_CONTENT, JOBS_SUBMIT, JOBS_CANCEL_OWN, KEYS_OWN}
 _ORG_ADMIN = _USER | {
     JOBS_CANCEL_ANY,
     JOBS_REPLAY_MANY,
@@ -35,6 +41,8 @@ _ORG_ADMIN = _USER | {
     LIMITS_MANAGE,
     AUDIT_READ,
     MEMBERS_MANAGE,
+    KEYS_MANAGE,
+    ORG_MANAGE,
     ORG_ADMINISTER,
 }
 _ADMIN = _ORG_ADMIN | {WORKERS_CONTROL, PLATFORM_READ, PLATFORM_ADMINISTER}
@@ -42,6 +50,7 @@ _ADMIN = _ORG_ADMIN | {WORKERS_CONTROL, PLATFORM_READ, PLATFORM_ADMINISTER}
 # What each action is, for the table in docs/roles.md.
 MEANING: dict[str, str] = {
     JOBS_READ: "see the jobs of the organisation, the pauses, the limits and the workers",
+    JOBS_CONTENT: "see payloads, results and output of jobs",
     JOBS_SUBMIT: "submit a job, replay one that has ended",
     JOBS_CANCEL_OWN: "cancel a job of one's own",
     JOBS_CANCEL_ANY: "cancel any job of the organisation",
@@ -50,7 +59,10 @@ MEANING: dict[str, str] = {
     LIMITS_MANAGE: "set and remove limits of the organisation, its queues and concurrency keys",
     AUDIT_READ: "read what people did in the organisation",
     MEMBERS_READ: "see the members",
-    MEMBERS_MANAGE: "add members, change their roles",
+    MEMBERS_MANAGE: "invite people, change members' roles, remove them",
+    KEYS_OWN: "make and revoke API keys of one's own",
+    KEYS_MANAGE: "see and revoke every API key of the organisation",
+    ORG_MANAGE: "change the organisation's settings, hand it over, delete it",
     ORG_ADMINISTER: "enter the Django admin",
     WORKERS_CONTROL: "pause, resume and drain workers",
     PLATFORM_READ: "see what belongs to no organisation",
@@ -58,8 +70,31 @@ MEANING: dict[str, str] = {
 }
 
 ALLOWED: dict[str, frozenset[str]] = {VIEWER: _VIEWER, USER: _USER, ORG_ADMIN: _ORG_ADMIN, ADMIN: _ADMIN}
+# What a role may do only where the organisation allows it.
+IF_ORG_ALLOWS: dict[str, frozenset[str]] = {VIEWER: frozenset({JOBS_CONTENT})}
+
+# What each scope of an API key covers; whose key it is must be allowed the action as well.
+SCOPES: dict[str, frozenset[str]] = {
+    "jobs:read": frozenset({JOBS_READ, JOBS_CONTENT}),
+    "jobs:write": frozenset({JOBS_SUBMIT, JOBS_CANCEL_OWN, JOBS_CANCEL_ANY, JOBS_REPLAY_MANY}),
+    "queues:write": frozenset({QUEUES_PAUSE, LIMITS_MANAGE}),
+    "members:read": frozenset({MEMBERS_READ}),
+    "members:write": frozenset({MEMBERS_MANAGE}),
+    "audit:read": frozenset({AUDIT_READ}),
+    "platform:write": frozenset({WORKERS_CONTROL, PLATFORM_READ, PLATFORM_ADMINISTER}),
+}
 
 
 def may(role: str, action: str) -> bool:
     """Whether `role` allows `action`; False for a role that does not exist."""
     return action in ALLOWED.get(role, frozenset())
+
+
+def may_if_org_allows(role: str, action: str) -> bool:
+    """Whether `role` allows `action` in an organisation that has said so."""
+    return action in IF_ORG_ALLOWS.get(role, frozenset())
+
+
+def covers(scopes: Iterable[str], action: str) -> bool:
+    """Whether one of `scopes` covers `action`; unknown scopes cover nothing."""
+    return any(action in SCOPES.get(scope, frozenset()) for scope in scopes)

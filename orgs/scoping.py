@@ -44,10 +44,10 @@ def scoped(rows: Rows, user: User | AnonymousUser) -> Rows:
     """Those of `rows` that `user` may see: all for a platform admin, the org's for a member, else none."""
     if not isinstance(user, User) or not user.is_active:
         return rows.none()
-    if user.is_platform_admin:
+    if user.sees_all:
         return rows.all()
-    field = org_field(rows.model)
-    return rows.filter(**{field: user.org_id}) if field and user.org_id else rows.none()
+    field, org_id = org_field(rows.model), user.seen_org_id
+    return rows.filter(**{field: org_id}) if field and org_id else rows.none()
 
 
 def org_field(model: type[models.Model]) -> str | None:
@@ -59,10 +59,10 @@ def org_field(model: type[models.Model]) -> str | None:
 
 def owned_by_org_of(user: User, row: models.Model) -> bool:
     """Whether `user` may see `row`: any for a platform admin, for a member those of the organisation."""
-    if user.is_platform_admin:
+    if user.sees_all:
         return True
-    field = org_field(type(row))
-    return field is not None and user.org_id is not None and getattr(row, field) == user.org_id
+    field, org_id = org_field(type(row)), user.seen_org_id
+    return field is not None and org_id is not None and getattr(row, field) == org_id
 
 
 class OrgManager(models.Manager[M]):
