@@ -14,6 +14,7 @@ from django.db import connection
 
 from jobs.models import Job
 from jobs.standing import Around, Place, Position, ShareOf
+from orgs import walls
 
 MOST_AHEAD = 1000
 MOST_FLOWS = 500
@@ -114,14 +115,18 @@ def flows(job: Job) -> Ahead:
 
 
 def share(org_id: int) -> ShareOf:
-    """What the organisation has received, as the workers told it; nothing where none has yet."""
+    """What the organisation has received, as the workers told it; nothing where none has yet.
+
+    How many others have queued jobs is counted behind no wall: the number is told, and nothing else of them.
+    """
     asked = {
         "org": org_id,
         "orgs": MOST_ORGS,
         "most": MOST_OTHERS + 1,
         "half_life_s": settings.SHARE_HALF_LIFE_S,
     }
-    ((weight, received_s, lead_s, others),) = _rows(_SHARE, asked)
+    with walls.everything():
+        ((weight, received_s, lead_s, others),) = _rows(_SHARE, asked)
     return ShareOf(
         received_s=received_s,
         weight=weight,

@@ -68,7 +68,7 @@ def _held(user: User, pause: Pause) -> Held:
         type=pause.type,
         scope=control.scope_of(pause),
         since=pause.created_at,
-        by=actors.name_for(user, pause.created_by) if pause.created_by else "",
+        by=actors.name_for(user, pause.created_by, pause.created_by_id),
         why=pause.reason,
         by_platform=pause.org_id is None,
     )

@@ -16,12 +16,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg
-from django.db import connection
-
 from jobs.claim_sql import CLAIM, LOOK, PLAIN
 from jobs.claimed import Claimed, Ending, Finish, Held, Moved, Renewed
 from jobs.heads import Choice, Heads, Seen
+from orgs.walls import rows_of
 
 __all__ = [
     "Claimed",
@@ -53,7 +51,7 @@ def claim(
     """
     heads = Heads() if heads is None else heads
     if heads.xmax is None:
-        looked(_run(LOOK, looking(types, queues)), heads)
+        looked(rows_of(LOOK, looking(types, queues), binary=True), heads)
     asked: dict[str, Any] = {
         "worker_id": worker_id,
         "types": types,
@@ -64,7 +62,7 @@ def claim(
     }
     while True:
         choice = heads.choose(limit, time.monotonic())
-        rows = _run(statement_for(choice), asking(choice, heads, **asked))
+        rows = rows_of(statement_for(choice), asking(choice, heads, **asked), binary=True)
         claimed = answered(rows, choice, heads)
         if claimed or not (heads.more and heads.moved_on):
             return claimed
@@ -137,13 +135,6 @@ def answered(rows: Sequence[tuple[Any, ...]], choice: Choice, heads: Heads) -> l
     claimed = [_claimed(row) for row in jobs]
     heads.took((job.org_id, job.predicted_runtime_ms) for job in claimed)
     return claimed
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters, binary=True)
-        return cursor.fetchall()
 
 
 _SEEN = len(Seen._fields)

@@ -9,15 +9,15 @@ locks jobs before gates; whoever locks jobs of several workers leaves out those 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-import psycopg
 from django.db import connection, transaction
 
 from jobs import notify
 from jobs.limit_models import GateOpening
 from jobs.transactions import CurrentTransaction
+from orgs.walls import rows_of
 
 UNCOUNTED = 1_000_000_000  # Gate.running until what runs has been counted: nothing is let in
 
@@ -140,13 +140,13 @@ def _have_all_join(gate_id: int) -> bool:
 
 def join_running(gate_id: int | None = None, *, age_s: float | None = None) -> tuple[int, int]:
     """Have running jobs count in this gate, or in all of theirs: how many now do, and how many did not before."""
-    [(joined, missing)] = _run(_JOIN, {"gate": gate_id, "age_s": age_s})
+    [(joined, missing)] = rows_of(_JOIN, {"gate": gate_id, "age_s": age_s})
     return joined, missing
 
 
 def wrong(*, most: int, age_s: float | None = None) -> list[int]:
     """Ids of gates whose count is not what runs; of jobs whose lease ended at most `age_s` ago (None: of all)."""
-    return [gate for (gate,) in _run(_WRONG, {"most": most, "age_s": age_s})]
+    return [gate for (gate,) in rows_of(_WRONG, {"most": most, "age_s": age_s})]
 
 
 def correct(
@@ -157,9 +157,9 @@ def correct(
     `skip_held` leaves out those that somebody else holds.
     """
     hold = f"{_HOLD} SKIP LOCKED" if skip_held else _HOLD
-    held = [gate for (gate,) in _run(hold, {"gates": list(gate_ids)})]
+    held = [gate for (gate,) in rows_of(hold, {"gates": list(gate_ids)})]
     # A statement of its own: its snapshot sees what those did who held the gates before.
-    corrections = [Correction(*row) for row in _run(_CORRECT, {"gates": held, "age_s": age_s})]
+    corrections = [Correction(*row) for row in rows_of(_CORRECT, {"gates": held, "age_s": age_s})]
     for one in corrections:
         if one.running < one.was:
             open_again(one.gate_id)
@@ -168,7 +168,7 @@ def correct(
 
 def forget_openings(*, age_s: float, most: int) -> int:
     """Remove openings that every worker has seen by now; answers how many."""
-    return len(_run(_FORGET, {"age_s": age_s, "most": most}))
+    return len(rows_of(_FORGET, {"age_s": age_s, "most": most}))
 
 
 def _wait_for_writers() -> bool:
@@ -176,16 +176,9 @@ def _wait_for_writers() -> bool:
     committed by now."""
     if connection.in_atomic_block:
         return True
-    writing = set(_run(_WRITING, {}))
+    writing = set(rows_of(_WRITING, {}))
     ends = time.monotonic() + _CLAIMS_END_S
     while writing and time.monotonic() < ends:
         time.sleep(_TURN_S)
-        writing &= set(_run(_WRITING, {}))
+        writing &= set(rows_of(_WRITING, {}))
     return not writing
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()

@@ -11,11 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import psycopg
-from django.db import connection
-
 from jobs.claimed import Finish, Held, Moved, Renewed
 from jobs.gates import LEFT, REOPENED
+from orgs.walls import rows_of
 
 # One statement renews the leases, reports the worker alive and fetches cancel requests. A job that is
 # missing from the answer was taken away: its worker must stop it. A row that somebody else holds is left
@@ -124,14 +122,14 @@ def renew(
 ) -> Renewed:
     """Extend the leases of `held` and report the worker alive, with `processed` attempts ended since last time."""
     parameters = {"worker": worker_id, "lease_s": lease_s, "status": status, "processed": processed}
-    rows = _run(RENEW, parameters | _columns(held))
+    rows = rows_of(RENEW, parameters | _columns(held))
     mine = {(job, attempt): cancel for job, attempt, cancel, wanted in rows if wanted is None}
     return Renewed(mine, next((wanted for *_, wanted in rows if wanted is not None), "run"))
 
 
 def hand_back_unknown(*, worker_id: str, held: Sequence[Held]) -> list[Moved]:
     """Release what this worker is said to run but does not hold. It costs no attempt."""
-    unknown = _run(UNKNOWN, {"worker": worker_id} | _columns(held))
+    unknown = rows_of(UNKNOWN, {"worker": worker_id} | _columns(held))
     return finish(worker_id=worker_id, ended=[Finish(job, attempt, "released") for job, attempt in unknown])
 
 
@@ -150,14 +148,7 @@ def finish(*, worker_id: str, ended: Sequence[Finish]) -> list[Moved]:
         "errors": _unless_empty(errors),
         "delays": _unless_empty(delays),
     }
-    return _moved(_run(FINISH, parameters))
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
+    return _moved(rows_of(FINISH, parameters))
 
 
 def _numbers(values: Iterable[float]) -> str:

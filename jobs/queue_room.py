@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
 from django.conf import settings
-from django.db import connection
 
 from orgs.exceptions import SmartQueueError
+from orgs.walls import rows_of
 
 RETRY_S = 5
 
@@ -103,10 +101,10 @@ def rooms(orgs: Iterable[int], *, wait: bool) -> tuple[dict[int, Room], set[int]
     transaction; and those whose lock somebody else holds, unless `wait`.
     """
     asked = {"orgs": sorted(set(orgs)), "wait": wait, "lock_class": _LOCK_CLASS, "most": _default()}
-    *locks, (_, _, was, _) = _run(_LOCK, asked)
+    *locks, (_, _, was, _) = rows_of(_LOCK, asked)
     held = [org for org, is_held, *_ in locks if is_held]
     # A statement of its own: its snapshot sees what those stored who held the locks before.
-    *counts, _ = _run(_ROOMS, {"orgs": held, "most": _default(), "was": was})
+    *counts, _ = rows_of(_ROOMS, {"orgs": held, "most": _default(), "was": was})
     return {org: Room(limit, waiting) for org, limit, waiting, _ in counts}, {
         org for org, is_held, *_ in locks if not is_held
     }
@@ -114,10 +112,3 @@ def rooms(orgs: Iterable[int], *, wait: bool) -> tuple[dict[int, Room], set[int]
 
 def _default() -> int | None:
     return int(settings.MAX_QUEUED_PER_ORG) or None
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()

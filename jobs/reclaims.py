@@ -10,11 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
-from django.db import connection
-
 from jobs.claimed import Moved
 from jobs.gates import LEFT, REOPENED
+from orgs.walls import rows_of
 
 # Reads the partial index job_due.
 PROMOTE_DUE = """
@@ -85,7 +83,7 @@ SELECT id, org_id, status, {REOPENED} FROM moved
 
 def promote_due(*, actor: str, limit: int = 1000, now: datetime | None = None) -> list[Moved]:
     """Queue up to `limit` scheduled jobs whose time has come."""
-    return _moved(_run(PROMOTE_DUE, {"actor": actor, "limit": limit, "now": now}))
+    return _moved(rows_of(PROMOTE_DUE, {"actor": actor, "limit": limit, "now": now}))
 
 
 def reclaim_expired(
@@ -94,7 +92,7 @@ def reclaim_expired(
     """Take up to `limit` jobs from workers that let their lease run out, since `since` where that is given."""
     what = "went silent and lost its lease"
     span = {"since": since, "age_s": None, "until": now, "workers": None}
-    return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": now, "what": what} | span))
+    return _moved(rows_of(RECLAIM, {"actor": actor, "limit": limit, "now": now, "what": what} | span))
 
 
 def reclaim_from(*, actor: str, workers: Sequence[str], limit: int = 1000) -> list[Moved]:
@@ -103,14 +101,7 @@ def reclaim_from(*, actor: str, workers: Sequence[str], limit: int = 1000) -> li
     Leases that ran out a while ago are left to `reclaim_expired`: in front of them lie those of all that ever ran.
     """
     span = {"since": None, "age_s": 60.0, "until": datetime.max.replace(tzinfo=UTC), "workers": list(workers)}
-    return _moved(_run(RECLAIM, {"actor": actor, "limit": limit, "now": None, "what": "died"} | span))
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
+    return _moved(rows_of(RECLAIM, {"actor": actor, "limit": limit, "now": None, "what": "died"} | span))
 
 
 def _moved(rows: Iterable[tuple[Any, ...]]) -> list[Moved]:

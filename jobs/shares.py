@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import psycopg
-from django.db import connection
+from orgs.walls import rows_of
 
 # In the order of the organisations: two workers that tell of some of the same must not wait in a circle. A row is not
 # written for each change of a lead: workers that serve different queues see different ones, all the time.
@@ -58,7 +57,4 @@ def exchange(
         "caught_up": [org in caught_up for org in orgs],
         "half_life_s": half_life_s,
     }
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(EXCHANGE, parameters)
-        return {org: float(charged_s) for org, charged_s in cursor.fetchall()}
+    return {org: float(charged_s) for org, charged_s in rows_of(EXCHANGE, parameters)}

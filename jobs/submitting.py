@@ -11,16 +11,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import psycopg
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from jobs import queue_room
 from jobs.coalescing import Message
 from jobs.drafts import Draft, FlowKey, Key, Stored, as_row
 from jobs.queue_room import QueueFull, Room
+from orgs.walls import rows_of
 
 _MOST_TRIES = 10
 
@@ -241,13 +240,13 @@ def _insert(
     }
     statement = _STORE_WITH_KEYS if any("key" in row for row in rows) else STORE
     for _ in range(_MOST_TRIES):
-        complete, was_counted, at, ids, stored, _ = _run(statement, parameters)[0]
+        complete, was_counted, at, ids, stored, _ = rows_of(statement, parameters)[0]
         if not was_counted:
             return None
         if complete:
             made = set(stored or ())
             return {place: Stored(id, at) for place, id in zip(places, ids, strict=True) if id in made}
-        _run(_ADD_FLOWS, columns)
+        rows_of(_ADD_FLOWS, columns)
     raise RuntimeError("The flows of a batch of jobs vanished again and again.")
 
 
@@ -256,7 +255,7 @@ def _look_up(drafts: Sequence[Draft], places: list[int], now: datetime | None) -
     holders = _holders([key for place in places if (key := drafts[place].key)], now)
     expired = [holder.job_id for holder in holders.values() if holder.expired]
     if expired:
-        _run(_FREE_KEYS, {"ids": expired})
+        rows_of(_FREE_KEYS, {"ids": expired})
     found = {}
     for place in places:
         draft = drafts[place]
@@ -273,11 +272,4 @@ def _holders(keys: list[Key], now: datetime | None) -> dict[Key, _Holder]:
         "now": now,
         "ttl_s": settings.IDEMPOTENCY_TTL_H * 3600.0,
     }
-    return {(org_id, key): _Holder(*rest) for org_id, key, *rest in _run(_HOLDERS, parameters)}
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
+    return {(org_id, key): _Holder(*rest) for org_id, key, *rest in rows_of(_HOLDERS, parameters)}

@@ -19,8 +19,13 @@ PLATFORM = "the platform"
 FORMER_MEMBER = "a former member"
 
 
-def name_for(reader: User | AnonymousUser, actor: User) -> str:
-    """The username, or in whose name `actor` acted."""
+def name_for(reader: User | AnonymousUser, actor: User | None, actor_id: int | None) -> str:
+    """The username, or in whose name somebody acted; empty for nobody.
+
+    `actor` is None for nobody, and for somebody whom the wall keeps from the reader: `actor_id` tells them apart.
+    """
+    if actor is None:
+        return FORMER_MEMBER if actor_id else ""
     if _knows(reader, actor):
         return actor.username
     return PLATFORM if actor.is_platform_admin else FORMER_MEMBER
@@ -32,15 +37,17 @@ def id_for(reader: User | AnonymousUser, actor: User | None) -> int | None:
 
 
 def names_for(reader: User | AnonymousUser, ids: Iterable[int]) -> dict[int, str]:
-    """`name_for` by id, for those that exist."""
+    """`name_for` by id."""
     wanted = set(ids)
     found = User.objects.only("username", "role", "org_id").filter(pk__in=wanted) if wanted else []
-    return {actor.pk: name_for(reader, actor) for actor in found}
+    return dict.fromkeys(wanted, FORMER_MEMBER) | {
+        actor.pk: name_for(reader, actor, actor.pk) for actor in found
+    }
 
 
 def shown_name(reader: User | AnonymousUser, name: str = "user__username") -> Expression | F:
     """`name_for` in SQL, of a row's `user`; `name` is the column that has it, and is taken where there is no user."""
-    if isinstance(reader, User) and reader.is_platform_admin:
+    if isinstance(reader, User) and reader.sees_all:
         return F(name)
     return Case(
         When(Q(user=None) | known(reader), then=F(name)),
@@ -53,9 +60,9 @@ def known(reader: User | AnonymousUser) -> Q:
     """Rows whose `user` is somebody the reader may know."""
     if not isinstance(reader, User):
         return Q(pk__in=[])
-    if reader.is_platform_admin:
+    if reader.sees_all:
         return Q(user__isnull=False)
-    return Q(user__org_id=reader.org_id) if reader.org_id else Q(pk__in=[])
+    return Q(user__org_id=reader.seen_org_id) if reader.seen_org_id else Q(pk__in=[])
 
 
 def _knows(reader: User | AnonymousUser, actor: User) -> bool:

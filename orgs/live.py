@@ -27,9 +27,12 @@ from django.db import DatabaseError
 from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
 
-from orgs import listening
+from orgs import listening, walls
+from orgs.admission import admit
 from orgs.exceptions import SmartQueueError
 from orgs.models import User
+from orgs.see_as import looking_as
+from orgs.standing import comes_in
 
 TICK_S = 5.0
 SIMULTANEOUS_RENDERS = 2
@@ -70,9 +73,9 @@ def group_of(user: User | AnonymousUser) -> str | None:
     """The group whose messages concern `user`; None for whoever may see no organisation."""
     if not user.is_authenticated or not user.is_active:
         return None
-    if user.is_platform_admin:
+    if user.sees_all:
         return listening.ALL_ORGS
-    return listening.group_name(user.org_id) if user.org_id else None
+    return listening.group_name(user.seen_org_id) if user.seen_org_id else None
 
 
 class OrgConsumer(AsyncWebsocketConsumer):
@@ -91,7 +94,8 @@ class OrgConsumer(AsyncWebsocketConsumer):
             await super().__call__(scope, receive, send)
 
     async def connect(self) -> None:
-        group = group_of(self.scope["user"])
+        # AuthMiddleware has read the session: nothing here waits for the database.
+        group = group_of(looking_as(self.scope["user"], self.scope["session"]))
         if group is None:
             await self.close()
             return
@@ -161,31 +165,33 @@ def _fragments_for_session(
     view: LiveView, group: str, session_key: str, query: QueryDict, kwargs: dict[str, Any]
 ) -> dict[str, str]:
     """The one function of a socket that touches the database: who is it still, and what do they see now?"""
-    user = _user_of(session_key)
-    if not isinstance(user, User) or group_of(user) != group:
-        raise Ended
-    if view.action_needed and not user.may(view.action_needed):
-        raise Ended
-    try:
-        return view.render(user, query, **kwargs)
-    except SmartQueueError:
-        raise Ended from None
+    with walls.request():
+        user = _user_of(session_key)
+        if not isinstance(user, User) or group_of(user) != group:
+            raise Ended
+        if not comes_in(user) or (view.action_needed and not user.may(view.action_needed)):
+            raise Ended
+        admit(user)
+        try:
+            return view.render(user, query, **kwargs)
+        except SmartQueueError:
+            raise Ended from None
 
 
 def _user_of(session_key: str) -> User | AnonymousUser:
     """The user of a session as it is now; anonymous after logout, expiry, a new password or deactivation."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user: User | AnonymousUser = get_user(request)
-    return user
+    return looking_as(get_user(request), request.session)
 
 
+_threads = ThreadPoolExecutor(SIMULTANEOUS_RENDERS, thread_name_prefix="live")
 # Own threads: sockets neither wait for each other in asgiref's one shared thread nor take the whole
 # connection pool from the requests.
 _render_in_thread = database_sync_to_async(
     _fragments_for_session,
     thread_sensitive=False,
-    executor=ThreadPoolExecutor(SIMULTANEOUS_RENDERS, thread_name_prefix="live"),
+    executor=_threads,
 )
 
 

@@ -1,41 +1,115 @@
 """The second wall: row-level security in PostgreSQL, behind the tenant filter of `orgs.scoping`.
 
-Inside `only(...)` or `everything()` each statement of this thread runs as the role ROLE, which cannot bypass the
-policies, with the organisations it may reach set for its transaction. Web processes call `close_by_default`: there a
-statement outside of both reaches no row of any organisation. Workers, schedulers and commands keep the role that they
-log in with, which owns the tables.
+Inside `request()` each statement of this thread runs as the role ROLE, which cannot bypass the policies
+(orgs.wall_operations), with the organisations that it may reach set for its transaction: none, until it is known who
+asks. Web processes call `close_by_default`: there a statement outside of any request reaches none either. Workers,
+schedulers and commands keep the role that they log in with, which owns the tables.
+
+The two settings travel in front of each statement, in the same message: they end with its transaction, whether that is
+the statement's own or a longer one, survive a savepoint that is rolled back, and mean nothing to the next client of a
+pooled session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import Any
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 ROLE = "smartqueue_web"
 SETTING = "smartqueue.orgs"
 NOTHING, EVERYTHING = "", "*"
 
+_SET = f"SELECT set_config('role', '{ROLE}', true), set_config('{SETTING}', '{{}}', true)"
+_UNSET = f"SELECT set_config('role', 'none', true), set_config('{SETTING}', '', true)"
+# Where a transaction has failed these are all that the server still takes.
+_WITHOUT = ("ROLLBACK", "RELEASE")
+_LEFT_ON = (
+    "_walls_left_on"  # of a connection: its transaction may still have the settings of an earlier statement
+)
+
 # The value of SETTING; None: the process's own role, no wall.
-_reach: ContextVar[str | None] = ContextVar("walls_reach", default=None)
+_reach: ContextVar[str | None] = ContextVar("walls_reach")
+_default: str | None = None
 
 
 @contextmanager
-def everything() -> Iterator[None]:
-    """For platform admins, and for what has to look before it is known who asks: keep the block short."""
-    with _reaching(EVERYTHING):
+def request() -> Iterator[None]:
+    """A request begins: within the block nothing is reached until `narrow` or `widen` says for whom it is."""
+    with _reaching(NOTHING):
         yield
+
+
+def narrow(*org_ids: int | None) -> None:
+    """It is known who sends the request: from here on rows of these organisations; None stands for none."""
+    if reach() is not None:
+        _reach.set(_as_setting(org_ids))
+
+
+def widen() -> None:
+    """It is known that a platform admin sends the request: from here on rows of every organisation."""
+    if reach() is not None:
+        _reach.set(EVERYTHING)
 
 
 @contextmanager
 def only(*org_ids: int | None) -> Iterator[None]:
-    """Rows of these organisations, and no others; None stands for no organisation."""
-    with _reaching(_as_setting(org_ids)):
+    """Rows of these organisations alone; where there is no wall, none is raised."""
+    with _reaching(None if reach() is None else _as_setting(org_ids)):
         yield
 
 
 @contextmanager
-def _reaching(value: str) -> Iterator[None]:
+def everything() -> Iterator[None]:
+    """What has to look before it is known who asks, or beyond who asks: keep the block short."""
+    with _reaching(None if reach() is None else EVERYTHING):
+        yield
+
+
+def close_by_default() -> None:
+    """From now on, statements of this process reach no organisation's rows unless a block says otherwise."""
+    global _default
+    _default = NOTHING
+
+
+def open_by_default() -> None:
+    """Takes `close_by_default` back, for a process that is no longer a server."""
+    global _default
+    _default = None
+
+
+def reach() -> str | None:
+    """The value of SETTING for this thread's statements; None: no wall."""
+    return _reach.get(_default)
+
+
+def rows_of(statement: str, parameters: dict[str, Any], **how: Any) -> list[tuple[Any, ...]]:
+    """What one statement answers, its parameters bound by the server; `how` goes to psycopg (prepare, binary).
+
+    Raises Django's database errors. Behind the wall and outside a transaction, its settings, the statement and the
+    commit are one round trip.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    connection.ensure_connection()
+    raw: psycopg.Connection[Any] = connection.connection
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+        value = reach()
+        own = value is not None and not connection.in_atomic_block
+        with raw.pipeline() if own else nullcontext(), raw.transaction() if own else nullcontext():
+            if settings := _settings(connection, value):
+                raw.execute(settings)
+            cursor.execute(statement, parameters, **how)
+        return cursor.fetchall()
+
+
+@contextmanager
+def _reaching(value: str | None) -> Iterator[None]:
     token = _reach.set(value)
     try:
         yield
@@ -45,3 +119,39 @@ def _reaching(value: str) -> Iterator[None]:
 
 def _as_setting(org_ids: Iterable[int | None]) -> str:
     return ",".join(str(int(org_id)) for org_id in org_ids if org_id is not None)
+
+
+def _settings(connection: BaseDatabaseWrapper, value: str | None) -> str:
+    """What to send in front of a statement; empty where there is no wall, and none was left on."""
+    if value is None and not getattr(connection, _LEFT_ON, False):
+        return ""
+    setattr(connection, _LEFT_ON, value is not None and connection.in_atomic_block)
+    return _UNSET if value is None else _SET.format(value)
+
+
+def _behind_wall(
+    execute: Callable[..., Any], sql: Any, parameters: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Django calls this around each statement of a connection."""
+    connection, cursor = context["connection"], context["cursor"].cursor
+    if sql.startswith(_WITHOUT) or not (settings := _settings(connection, reach())):
+        return execute(sql, parameters, many, context)
+    if many or getattr(cursor, "name", None):
+        # Several messages: only a transaction around them keeps the settings.
+        if not connection.in_atomic_block:
+            raise psycopg.ProgrammingError(
+                "executemany and named cursors behind the wall need a transaction."
+            )
+        connection.connection.execute(settings)
+        return execute(sql, parameters, many, context)
+    result = execute(f"{settings}; {sql}", parameters, many, context)
+    cursor.nextset()
+    return result
+
+
+def _watch(connection: BaseDatabaseWrapper, **rest: Any) -> None:
+    if _behind_wall not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_behind_wall)
+
+
+connection_created.connect(_watch, dispatch_uid="orgs.walls")

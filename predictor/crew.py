@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -39,11 +41,12 @@ class Crew:
     def run(self, work: Callable[[], T], wait_s: float) -> T:
         """What `work` answers or raises; TimeoutError after `wait_s` seconds, AllStuck at once."""
         run: Future[T] = Future()
+        inside = partial(copy_context().run, work)  # behind the wall of whoever asks
         with self._lock:
             if self._stuck >= self._size:
                 raise AllStuck(f"{self._stuck} threads are held by work that takes too long")
             self._start_one_more()
-        self._waiting.put((run, work))
+        self._waiting.put((run, inside))
         try:
             return run.result(timeout=wait_s)
         except TimeoutError:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
 from jobs.models import ExecutionLog, Job
 from jobs.prediction import PredictionRequest
+from orgs.walls import rows_of
 from predictor.estimate import Question
 from predictor.history import KNOWN, MOST_OPEN, Ask, CircleKey, Open, Past, Run, Seen, Window
 from predictor.models import Trust
@@ -126,10 +126,7 @@ def known_for(asks: Sequence[Ask], *, after: str = "") -> Known:
 
 def known_quickly(asks: Sequence[Ask]) -> Known:
     """As `known_for`, in a session of this thread's own: planned once, and answered in binary."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(_READ, _parameters(asks), prepare=True, binary=True)
-        return _known(cursor.fetchall())
+    return _known(rows_of(_READ, _parameters(asks), prepare=True, binary=True))
 
 
 def _name_of(ask: Ask) -> CircleKey:

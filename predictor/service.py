@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from jobs.database import has_own_session, sessions_are_ours
 from jobs.prediction import Prediction, PredictionRequest
+from orgs import walls
 from predictor import coldstart, selectors, store
 from predictor.estimate import COLD_START, Estimate, Knowledge, Origin, Question, estimate
 from predictor.estimate import origin as estimate_origin
@@ -103,6 +104,11 @@ def predict_for_history(job_type: str, history: Sequence[HistoryItem]) -> Predic
 def _known(asks: Sequence[Ask]) -> selectors.Known:
     """Outside a transaction the limits and the read are one message, which is a transaction of its own. The
     guard's threads have sessions of their own, with the limits and a plan that is made once."""
+    with walls.only(*{ask.org_id for ask in asks}):
+        return _read(asks)
+
+
+def _read(asks: Sequence[Ask]) -> selectors.Known:
     if connection.in_atomic_block:
         with _bounded(len(asks)):
             return selectors.known_for(asks)

@@ -27,7 +27,9 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 import analytics.live  # noqa: E402
 import jobs.live  # noqa: E402
+from orgs import walls  # noqa: E402
 from smartqueue.quick_submit import QuickSubmit  # noqa: E402
+from smartqueue.request_limits import RequestLimits  # noqa: E402
 
 
 def _with_static_files(application: Any) -> Any:
@@ -42,10 +44,12 @@ def _with_static_files(application: Any) -> Any:
 async def _lifespan(
     scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
+    walls.close_by_default()
     while True:
         phase = (await receive())["type"]
         await send({"type": f"{phase}.complete"})
         if phase == "lifespan.shutdown":
+            walls.open_by_default()
             return
 
 
@@ -59,7 +63,7 @@ sockets = URLRouter(
 
 application = ProtocolTypeRouter(
     {
-        "http": QuickSubmit(_with_static_files(django_application)),
+        "http": RequestLimits(QuickSubmit(_with_static_files(django_application))),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(sockets)),
         "lifespan": _lifespan,
     }

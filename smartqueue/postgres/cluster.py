@@ -21,6 +21,7 @@ from smartqueue.postgres.binaries import EmbeddedPostgresError, find_bin_dir, ma
 from smartqueue.postgres.identity import RunAs
 
 ROLE = DATABASE = "smartqueue"
+WEB_ROLE = "smartqueue_web"  # orgs.walls.ROLE
 SUPERUSER = "postgres"
 # The port is only part of the socket's name; nothing listens on TCP.
 PORT = 5432
@@ -167,13 +168,15 @@ def postmaster_pid(cluster: Cluster) -> int | None:
 
 
 def create_database(cluster: Cluster) -> bool:
-    """Make the role and the database where they are missing; False while the server does not answer."""
+    """Make the roles and the database where they are missing; False while the server does not answer."""
     if postmaster_pid(cluster) is None:
         return False
     try:
         with psycopg.connect(cluster.dsn(SUPERUSER, "postgres"), autocommit=True, connect_timeout=5) as admin:
             if not admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [ROLE]).rowcount:
                 admin.execute(f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER CREATEDB")
+            if not admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [WEB_ROLE]).rowcount:
+                admin.execute(f"CREATE ROLE {WEB_ROLE} NOLOGIN; GRANT {WEB_ROLE} TO {ROLE}")
             if not admin.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount:
                 admin.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
     except psycopg.OperationalError:

@@ -27,7 +27,7 @@ def cluster() -> Iterator[Cluster]:
     with postgres.ensure_running(made.data_dir, durable=False):
         with psycopg.connect(made.dsn("postgres", "postgres"), autocommit=True) as connection:
             connection.execute("DROP DATABASE smartqueue")
-            connection.execute("DROP ROLE smartqueue")
+            connection.execute("DROP ROLE smartqueue, smartqueue_web")
         yield made
     wait_until(lambda: not is_locked(made.guardian_lock), message="the server stops")
     shutil.rmtree(made.data_dir)

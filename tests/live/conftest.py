@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -22,6 +23,15 @@ from smartqueue.asgi import application
 from tests.waiting import wait_until
 
 TIMEOUT_S = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _no_look_outlives_its_test(transactional_db: None) -> Iterator[None]:
+    """A look in a thread goes on when its socket is gone; the tables that it reads are emptied next."""
+    yield
+    idle = Barrier(live.SIMULTANEOUS_RENDERS)
+    for look in [live._threads.submit(idle.wait, TIMEOUT_S) for _ in range(idle.parties)]:
+        look.result(TIMEOUT_S)
 
 
 @pytest.fixture(autouse=True)

@@ -80,7 +80,7 @@ class TestSetting:
         assert opened()[-1] == gate.pk
         assert len([*claim(heads=heads), *claim(heads=heads)]) == 5
         entry = AuditEntry.objects.get(action="limit.remove")
-        assert (entry.target, entry.details["max_running"]) == ("the whole organisation", 0)
+        assert (entry.target, entry.details["from"]["max_running"]) == ("the whole organisation", 0)
 
     def test_what_waits_needs_no_gate(self, alice: User) -> None:
         put(alice, max_queued=10)

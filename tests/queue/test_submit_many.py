@@ -96,9 +96,9 @@ class TestMany:
         predictor(None)
         many(bob, {})
         sent: list[str] = []
-        run = submitting._run
+        run = submitting.rows_of
         with pytest.MonkeyPatch.context() as patch, django_assert_num_queries(0):
-            patch.setattr(submitting, "_run", lambda *args: (sent.append(args[0]), run(*args))[1])
+            patch.setattr(submitting, "rows_of", lambda *args: (sent.append(args[0]), run(*args))[1])
             many(bob, *({"idempotency_key": str(number)} for number in range(100)))
         assert len(sent) == 1
         assert Job.objects.count() == JobEvent.objects.count() == 101

@@ -110,7 +110,7 @@ def test_more_organisations_than_one_claim_looks_at_are_all_served(submit: Submi
         org = Organization.objects.create(name=f"org {number}")
         flow = Flow.objects.create(org=org, queue=template.queue, type=template.type)
         job = Job.objects.get(pk=template.pk)
-        job.pk, job.org, job.flow = None, org, flow
+        job.pk, job.org, job.flow, job.user = None, org, flow, None
         job.save(force_insert=True)
     heads, seen = Heads(), []
     for _ in range(101):
