@@ -1,4 +1,4 @@
-"""Who sends an API request, by `Authorization: Bearer <access token>`.
+"""Who sends an API request, by `Authorization: Bearer <access token or API key>`.
 
 Other schemes are left to the next authenticator (the session of a browser, for the explorer). A bearer
 token that is not valid is refused with 401, even where a session would do.
@@ -10,7 +10,9 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from orgs import jwt, tokens
+from orgs import bearers, jwt, request_facts
+from orgs.admission import admit
+from orgs.exceptions import OrganizationClosed
 from orgs.models import User
 
 
@@ -19,12 +21,22 @@ class JWTAuthentication(BaseAuthentication):
         scheme, _, token = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        try:
-            return tokens.user_of_access_token(token.strip()), token
-        except jwt.ExpiredToken:
-            raise AuthenticationFailed("The access token has expired.", "invalid_token") from None
-        except jwt.InvalidToken:
-            raise AuthenticationFailed("The access token is not valid.", "invalid_token") from None
+        user = _user_of(token.strip())
+        if user.key is not None:
+            request_facts.current().key_id = user.key.pk
+        admit(user)
+        return user, token
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def _user_of(token: str) -> User:
+    try:
+        return bearers.user_of(token)
+    except jwt.ExpiredToken:
+        raise AuthenticationFailed("The access token has expired.", "invalid_token") from None
+    except jwt.InvalidToken:
+        raise AuthenticationFailed("The access token or API key is not valid.", "invalid_token") from None
+    except OrganizationClosed as error:
+        raise AuthenticationFailed(error.message, error.code) from None
