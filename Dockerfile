@@ -41,6 +41,6 @@ EXPOSE 8000 9100
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--"]
-# Forwarded client addresses count only when they come from FORWARDED_ALLOW_IPS (default: 127.0.0.1).
-CMD ["uvicorn", "smartqueue.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--proxy-headers", \
-     "--timeout-graceful-shutdown", "20", "--no-server-header"]
+# SMARTQUEUE_TRUSTED_PROXIES says whose word about the client's address counts; uvicorn must not rewrite it before.
+CMD ["uvicorn", "smartqueue.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers", \
+     "--timeout-graceful-shutdown", "20", "--no-server-header", "--ws-max-size", "65536"]

@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from orgs.exceptions import RateLimited
 from orgs.limits import count_request
 from orgs.models import User
+from orgs.tokens import issue_access_token
 from tests.conftest import PASSWORD
 
 # Windows are fixed, so a test that spans an edge would see two: a window of a year has no edge today.
@@ -73,6 +74,21 @@ def test_registrations_have_a_count_of_their_own(alice: User) -> None:
     assert log_in() == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "setting"), [("/auth/refresh", "RATE_REFRESH"), ("/invitations/accept", "RATE_INVITATION")]
+)
+def test_other_doors_are_counted_by_address(
+    settings: Settings, alice: User, bob: User, path: str, setting: str
+) -> None:
+    setattr(settings, setting, TWO)
+    codes = []
+    for user in (alice, bob, alice):
+        client = APIClient(REMOTE_ADDR="192.0.2.1")
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue_access_token(user)}")
+        codes.append(client.post(path, {}, format="json").status_code)
+    assert codes == [400, 400, 429]
+
+
 @pytest.mark.usefixtures("_two_each")
 def test_the_admins_login_page_counts_with_the_apis(alice: User, client: Client) -> None:
     for _ in range(2):
@@ -104,4 +120,5 @@ def test_a_rollback_does_not_give_a_request_back(rf: RequestFactory) -> None:
 
 
 def test_default_rates(settings: Settings) -> None:
-    assert (settings.RATE_REGISTER, settings.RATE_LOGIN) == ("5/m", "10/m")
+    doors = (settings.RATE_REGISTER, settings.RATE_LOGIN, settings.RATE_REFRESH, settings.RATE_INVITATION)
+    assert doors == ("5/m", "10/m", "60/m", "10/m")
