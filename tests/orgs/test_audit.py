@@ -102,9 +102,10 @@ class TestWhoIsNamed:
         assert "the platform" in page
         assert "root_admin" not in page
         found = client.get("/admin/orgs/auditentry/?q=root_admin").content.decode()
-        assert "thing.do" not in found
+        assert 'name="_selected_action"' not in found
+        assert "field-action" not in found
         client.force_login(root_admin)
-        assert "thing.do" in client.get("/admin/orgs/auditentry/?q=root_admin").content.decode()
+        assert "field-action" in client.get("/admin/orgs/auditentry/?q=root_admin").content.decode()
 
 
 def test_the_admin_names_no_platform_admin_as_the_submitter(
@@ -124,9 +125,9 @@ def test_the_admin_names_no_platform_admin_as_the_submitter(
 def test_a_page_of_one_action_is_read_from_an_index(acme: Organization, alice: User) -> None:
     AuditEntry.objects.bulk_create(
         AuditEntry(org=acme, user=alice, actor="alice", action="rare" if number == 0 else "often")
-        for number in range(5000)
+        for number in range(2000)
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE orgs_auditentry")
-    plan = audit.entries(alice, action="rare").order_by("-id")[:50].explain()
+    plan = audit.entries(alice, audit.Wanted(action="rare")).order_by("-id")[:50].explain()
     assert "auditentry_of_action" in plan
