@@ -4,12 +4,13 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .venv-audit
 
 # The first Python from 3.11 to 3.13 that really runs.
 FIND_PYTHON = for name in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$name; break; }; done
 
-.PHONY: help setup run test e2e chaos bench test-oracle lint fmt docs retrain migrate clean
+.PHONY: help setup run test e2e chaos bench test-oracle lint audit fmt docs retrain migrate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,14 @@ test: $(VENV)/.dev ## Lint, types, layering and the whole test suite
 lint: $(VENV)/.dev ## Ruff, mypy, import-linter
 	@sh scripts/check.sh $(BIN) --static
 
+$(AUDIT)/.tools: $(VENV)/.dev requirements-audit.txt
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --disable-pip-version-check --quiet -r requirements-audit.txt
+	@touch $@
+
+audit: $(AUDIT)/.tools ## Bandit over the code, pip-audit over the dependencies
+	@$(BIN)/python scripts/audit.py $(AUDIT)/bin $(BIN)/python
+
 fmt: $(VENV)/.dev ## Format the code and sort imports
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
@@ -66,4 +75,4 @@ migrate: $(VENV)/.runtime ## Bring the database up to date
 	@$(BIN)/python manage.py migrate
 
 clean: ## Remove the virtual environment and generated files (data folders stay)
-	@rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(AUDIT) staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,20 +1,39 @@
-"""What is done to every request beside Django's own: bad characters refused, slashes, errors of pages."""
+"""What is done to every request beside Django's own: facts for the audit log, bad characters refused, slashes, errors
+of pages.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
+from orgs import request_facts
 from orgs.exceptions import SmartQueueError
+from orgs.limits import address_of
 from smartqueue.errors import DATABASE_AWAY, Problem, is_page, problem_of, render_problem
 
 _NO_LENGTH = Problem(
     411, "length_required", "Send the body with a Content-Length; Transfer-Encoding: chunked is not accepted."
 )
 EXPECTED = (SmartQueueError, PermissionDenied, BadRequest, *DATABASE_AWAY)
+
+
+class FactsMiddleware:
+    """Has `orgs.request_facts` know the request; answers its id as `X-Request-ID`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = request_facts.request_id(request.headers.get("X-Request-ID", ""))
+        with request_facts.during(request_facts.RequestFacts(ip=address_of(request), request_id=request_id)):
+            response = self._get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
 
 
 class SiteMiddleware(CommonMiddleware):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
@@ -14,6 +15,8 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import resolve
 from django_prometheus.middleware import Metrics
+
+from smartqueue.browser_policy import BrowserPolicyMiddleware
 
 LARGEST_BODY = 8 * 1024  # bytes; a larger one would keep the event loop from other requests for too long
 
@@ -25,9 +28,12 @@ _READ = (
     b"accept",
     b"idempotency-key",
     b"x-forwarded-proto",
+    b"x-request-id",
 )
 # Somebody looks at these: sessions, parsers, the server.
-_UNUSUAL = frozenset((b"transfer-encoding", b"content-encoding", b"cookie", b"expect", b"x-requested-with"))
+_UNUSUAL = frozenset(
+    (b"transfer-encoding", b"content-encoding", b"cookie", b"expect", b"x-requested-with", b"origin")
+)
 _ACCEPTED = frozenset((b"", b"*/*", b"application/json"))
 _JSON = frozenset(
     (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -94,6 +100,7 @@ def replayed(body: bytes, receive: Any) -> Any:
 def headers_of_view(path: str) -> list[tuple[bytes, bytes]]:
     """Those that a JSON view and the middleware give each answer under these settings."""
     request = HttpRequest()
+    request.path = request.path_info = path
     if settings.SECURE_PROXY_SSL_HEADER:
         name, value = settings.SECURE_PROXY_SSL_HEADER
         request.META[name] = value
@@ -101,6 +108,9 @@ def headers_of_view(path: str) -> list[tuple[bytes, bytes]]:
     view.setup(request)
     answer = HttpResponse(content_type="application/json", headers={"Allow": ", ".join(view.allowed_methods)})
     XFrameOptionsMiddleware(lambda _: answer)(request)
+    if settings.CORS_ALLOWED_ORIGINS:
+        CorsMiddleware(lambda _: answer)(request)
+    BrowserPolicyMiddleware(lambda _: answer)(request)
     SecurityMiddleware(lambda _: answer)(request)
     return [(name.encode(), value.encode()) for name, value in answer.items()]
 

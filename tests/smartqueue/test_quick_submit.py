@@ -12,13 +12,15 @@ import psycopg
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connection
+from django.db.models.functions import Now
 from prometheus_client import REGISTRY
+from pytest_django import Settings
 
 from jobs import queue_room, submission, submitting
 from jobs.models import Job, JobEvent, Limit
-from orgs import tokens
+from orgs import api_keys, tokens
 from orgs.exceptions import NoOrganization
-from orgs.models import Organization, User
+from orgs.models import ApiKey, Organization, User
 from smartqueue import quick_submit
 from smartqueue.asgi import django_application
 from smartqueue.quick_submit import PATH, WRITERS, QuickSubmit
@@ -66,6 +68,7 @@ class Ways:
         assert _lasting(quick) == _lasting(view)
         for answer in (quick, view):
             assert int(answer.headers.pop("content-length")) == len(answer.body)
+            assert answer.headers.pop("x-request-id")
         assert quick.headers == view.headers
         return quick, view
 
@@ -206,6 +209,41 @@ async def test_key_in_the_header_meets_none_in_the_body(ways: Ways, bob: User) -
     assert [answer.status for answer in answers] == [201, 200]
     assert answers[0].json()["idempotency_key"] == "monday"
     assert ways.view.asked == 0
+
+
+async def test_a_key_is_taken_as_a_token_is(ways: Ways, bob: User, alice: User) -> None:
+    """With its scopes; a key that lacks one, or is none, is refused by the view."""
+
+    def key_of(user: User, scope: str) -> str:
+        return api_keys.create(user=user, name="nightly", scopes=[scope])[1]
+
+    writes = await database_sync_to_async(key_of)(bob, "jobs:write")
+    reads = await database_sync_to_async(key_of)(alice, "jobs:read")
+    headers = {
+        name: {"authorization": f"Bearer {key}"} for name, key in (("writes", writes), ("reads", reads))
+    }
+    quick, _ = await ways.both(None, headers=headers["writes"])
+    assert (quick.status, quick.json()["user_id"], ways.view.asked) == (201, bob.pk, 0)
+    posts = [
+        ways.post(ways.quick, user, headers=headers.get(name, {}))
+        for user, name in ((None, "writes"), (bob, ""))
+    ]
+    assert [answer.status for answer in await asyncio.gather(*posts)] == [201, 201]
+    assert ways.view.asked == 0
+    used = await database_sync_to_async(ApiKey.objects.exclude(last_used_at=None).count)()
+    assert used == 1
+    assert (await ways.both(None, headers=headers["reads"]))[0].status == 403
+    unknown = {"authorization": f"Bearer {writes[:-1]}{'b' if writes[-1] == 'a' else 'a'}"}
+    assert (await ways.both(None, headers=unknown))[0].status == 401
+    await database_sync_to_async(ApiKey.objects.update)(revoked_at=Now())
+    assert (await ways.both(None, headers=headers["writes"]))[0].status == 401
+
+
+async def test_members_of_a_closed_organisation_are_refused_by_the_view(ways: Ways, bob: User) -> None:
+    await database_sync_to_async(Organization.objects.update)(suspended_at=Now())
+    quick, _ = await ways.both(bob)
+    assert (quick.status, quick.json()["error"]["code"]) == (401, "organization_suspended")
+    assert await stored_jobs() == []
 
 
 async def test_simultaneous_requests_get_a_job_each(
@@ -357,3 +395,29 @@ async def test_both_ways_are_counted_alike(ways: Ways, bob: User, acme: Organiza
     quick = await grown_by(ways.quick)
     assert quick == await grown_by(django_application)
     assert ("django_http_responses_total_by_status_total", ("status", "201")) in quick
+
+
+@pytest.mark.parametrize("limit", ["RATE_USER", "RATE_ORG"])
+async def test_a_rate_limit_holds_for_both_ways_together(
+    ways: Ways, bob: User, settings: Settings, limit: str
+) -> None:
+    """A window of a year has no edge today."""
+    setattr(settings, limit, "3/365d")
+    codes = [(await ways.post(to, bob)).status for to in (ways.quick, django_application, ways.quick)]
+    assert codes == [201, 201, 201]
+    quick, view = await ways.post(ways.quick, bob), await ways.post(django_application, bob)
+    for answer in (quick, view):
+        assert answer.status == 429
+        assert answer.json()["error"]["code"] == "rate_limited"
+        assert int(answer.headers["retry-after"]) >= 1
+    assert len(await stored_jobs()) == 3
+    assert ways.view.asked == 0
+
+
+async def test_what_the_view_answers_instead_is_counted_once(
+    ways: Ways, bob: User, settings: Settings
+) -> None:
+    settings.RATE_USER = "3/365d"
+    wrong = [(await ways.post(ways.quick, bob, {**PLAIN, "type": "none"})).status for _ in range(2)]
+    assert wrong == [400, 400]
+    assert [(await ways.post(ways.quick, bob)).status for _ in range(2)] == [201, 429]

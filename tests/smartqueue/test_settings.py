@@ -49,6 +49,7 @@ def load_settings(shown: str = "", **environment: str) -> subprocess.CompletedPr
         ("SMARTQUEUE_LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
         ("SMARTQUEUE_SECRET_KEY", "short", "at least 32 characters"),
         ("SMARTQUEUE_JWT_SECRET", "short", "at least 32 characters"),
+        ("SMARTQUEUE_SECRET_KEY_FALLBACKS", f"{LONG},short", "at least 32 characters"),
         ("SMARTQUEUE_HEARTBEAT_S", "29", "less than half of SMARTQUEUE_LEASE_S"),
         ("SMARTQUEUE_PATIENCE_LOW", "-1", "a number from 0 to 1000000"),
         (
@@ -64,6 +65,9 @@ def load_settings(shown: str = "", **environment: str) -> subprocess.CompletedPr
         ),
         ("SMARTQUEUE_LANE_CREDIT_LOW_S", "60", "a number from -31536000 to 0"),
         ("SMARTQUEUE_RATE_LOGIN", "often", "number/period"),
+        ("SMARTQUEUE_RATE_LOGIN", "off", "number/period"),
+        ("SMARTQUEUE_RATE_USER", "none", "or off"),
+        ("SMARTQUEUE_TRUSTED_PROXIES", "-1", "from 0 to 10"),
         ("DATABASE_URL", "mysql://x", "postgresql://"),
         ("DATABASE_URL", "postgresql://host:5432", "a database name"),
     ],
@@ -95,6 +99,15 @@ def test_a_secret_file_that_cannot_serve_is_refused(tmp_path: Path, case: str) -
     )
     assert loaded.returncode != 0
     assert "SMARTQUEUE_SECRET_KEY_FILE" in loaded.stderr.strip().splitlines()[-1]
+
+
+def test_older_secret_keys_go_on_serving_sessions_and_tokens() -> None:
+    old, shown = LONG[::-1] + "old", "s.SECRET_KEY_FALLBACKS, s.JWT_PREVIOUS_SECRETS"
+    signed = load_settings(shown="s.JWT_SECRET", SMARTQUEUE_SECRET_KEY=old).stdout.strip()
+    loaded = load_settings(shown=shown, SMARTQUEUE_SECRET_KEY_FALLBACKS=f" {old},")
+    assert loaded.stdout.strip() == f"{[old]} {[signed]}"
+    own = load_settings(shown=shown, SMARTQUEUE_SECRET_KEY_FALLBACKS=old, SMARTQUEUE_JWT_SECRET="j" * 40)
+    assert own.stdout.strip() == f"{[old]} []"
 
 
 def test_with_a_database_of_ones_own_the_secret_key_is_required() -> None:
