@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.duties import forget_openings, housekeeping, refresh_head, release_due, replay, sample_queue
+from scheduler.duties import (
+    forget_openings,
+    housekeeping,
+    refresh_head,
+    release_due,
+    remove_orgs,
+    replay,
+    sample_queue,
+)
 from scheduler.duties.batches import BATCH
 from scheduler.duties.estimate import Estimate
 from scheduler.duties.learn import learn
 from scheduler.duties.reclaim_expired import ReclaimExpired
 from scheduler.duties.repair_gates import RepairGates
 from scheduler.duties.rescue_lost import RescueLost
+from scheduler.duties.retention import Retention
 from scheduler.duties.watch_snapshots import SnapshotWatch
 
 __all__ = ["BATCH", "Duty", "duties_of_a_term"]
@@ -45,4 +54,6 @@ def duties_of_a_term() -> tuple[Duty, ...]:
         Duty("watch_snapshots", 5.0, SnapshotWatch().run),
         Duty("learn", 5.0, learn.run),
         Duty("housekeeping", 60.0, housekeeping.run),
+        Duty("retention", 30.0, Retention().run),
+        Duty("remove_orgs", 30.0, remove_orgs.run),
     )

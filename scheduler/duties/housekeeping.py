@@ -1,4 +1,5 @@
-"""Removes what nobody reads any more: old samples, workers that ended days ago, ended sessions, expired keys."""
+"""Removes what nobody reads any more: old samples, workers that ended days ago, ended sessions, expired keys and
+refresh tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from analytics import rollups
 from jobs import states
 from jobs.models import Job, Worker
+from orgs import refresh
 from scheduler.duties.batches import BATCH
 
 KEEP_SAMPLES = timedelta(days=7)
@@ -22,7 +24,7 @@ KEEP_WORKERS = timedelta(days=2)
 def run(actor: str) -> int:
     samples = rollups.prune_samples(older_than=timezone.now() - KEEP_SAMPLES)
     sessions, _ = Session.objects.filter(expire_date__lt=Now()).delete()
-    return samples + sessions + _remove_workers() + _release_idempotency_keys()
+    return samples + sessions + refresh.prune() + _remove_workers() + _release_idempotency_keys()
 
 
 def _remove_workers() -> int:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from rest_framework.views import APIView
 
 from jobs.models import Job, Limit, Pause, Replay
-from orgs.models import User
+from orgs.models import ApiKey, Invitation, User
 
 METHODS = ("get", "post", "put", "patch", "delete")
-OPEN_TO_VISITORS = {"auth/register", "auth/login", "schema", "docs"}
+OPEN_TO_VISITORS = {"auth/register", "auth/login", "auth/refresh", "auth/logout", "schema", "docs"}
 
 
 def api_routes() -> list[str]:
@@ -32,15 +33,16 @@ def _routes(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[s
 def path_of(route: str, job: Job) -> str:
     """The route with Acme's ids; a new kind of id must be taught here."""
     ids = {"<int:job_id>": job.pk, "<int:org_id>": job.org_id, "<str:worker_id>": job.worker_id}
-    ids |= {"<str:queue>": "acme-queue"}
-    ids |= {f"<int:{kind._meta.model_name}_id>": _id_of(kind, job) for kind in (Pause, Replay)}
+    ids |= {"<str:queue>": "acme-queue", "<int:user_id>": job.user_id}
+    ids["<int:key_id>"] = _id_of(ApiKey, job)
+    ids |= {f"<int:{kind._meta.model_name}_id>": _id_of(kind, job) for kind in (Pause, Replay, Invitation)}
     for place, value in ids.items():
         route = route.replace(place, str(value))
     assert "<" not in route, f"this test knows no id for {route}"
     return f"/{route}"
 
 
-def _id_of(kind: type[Pause] | type[Replay], job: Job) -> int | None:
+def _id_of(kind: type[Pause | Replay | Invitation | ApiKey], job: Job) -> int | None:
     return kind.objects.filter(org_id=job.org_id).values_list("pk", flat=True).first()
 
 
@@ -50,6 +52,15 @@ def _held_back_and_replayed(done_job) -> None:
     Pause.objects.create(org=done_job.org, queue="acme-queue", reason="acme-reason")
     Replay.objects.create(org=done_job.org, filter={"name": "acme"}, rate_per_s=1, up_to_job_id=0)
     Limit.objects.create(org=done_job.org, scope="queue", name="acme-queue", max_running=1)
+    ApiKey.objects.create(
+        org=done_job.org,
+        user=done_job.user,
+        name="acme-key",
+        prefix="sq_acme",
+        secret_hash="0",
+        scopes=["jobs:read"],
+    )
+    Invitation.objects.create(org=done_job.org, note="acme-note", secret_hash="0", expires_at=timezone.now())
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from jobs.models import Job
 from tests.jobs_api.conftest import claim, finish, write_lines
 
 
-def test_a_finished_job_shows_its_result(api, vera, done_job):
-    job = api(vera).get(f"/jobs/{done_job.pk}").json()
+def test_a_finished_job_shows_its_result(api, bob, done_job):
+    job = api(bob).get(f"/jobs/{done_job.pk}").json()
     assert job["status"] == "done"
     assert job["result"] == {"answer": "acme-result"}
     assert (job["attempt"], job["retry_count"]) == (2, 1)
@@ -62,8 +62,8 @@ class TestCancel:
 
 
 class TestOutput:
-    def test_all_attempts_in_order(self, api, vera, done_job):
-        answer = api(vera).get(f"/jobs/{done_job.pk}/output").json()
+    def test_all_attempts_in_order(self, api, bob, done_job):
+        answer = api(bob).get(f"/jobs/{done_job.pk}/output").json()
         lines = [(line["attempt"], line["seq"], line["stream"], line["text"]) for line in answer["lines"]]
         assert lines == [
             (1, 1, "stdout", "acme-first"),

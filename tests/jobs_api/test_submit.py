@@ -10,7 +10,7 @@ SHOWN = {
     "finished_at", "retry_count", "error_msg", "lane", "run_at", "attempt", "max_retries", "timeout_s",
     "predicted_runtime_ms", "prediction_source", "model_version", "worker_id", "result", "cancel_requested",
     "idempotency_key", "queue", "tags", "concurrency_key", "soft_timeout_s", "memory_mb", "cpu_s", "retry",
-    "replay_of_id", "predicted_low_ms", "predicted_high_ms",
+    "replay_of_id", "predicted_low_ms", "predicted_high_ms", "content_hidden",
 }  # fmt: skip
 
 

@@ -173,20 +173,20 @@ class TestWorkers:
 
 class TestDeadLetters:
     def test_the_list_tells_error_attempts_worker_and_time(
-        self, browse: Browse, vera: User, dead: Job
+        self, browse: Browse, bob: User, dead: Job
     ) -> None:
-        page = browse(vera).get(DEAD).text
+        page = browse(bob).get(DEAD).text
         assert '<th scope="col">Error</th>' in page
         assert "ledger is locked" in page
         assert 'data-label="Attempts" class="number">1<' in page
         assert "worker-u" in page
         assert "just now" in page
-        assert '<th scope="col">Error</th>' not in browse(vera).get("/dashboard/").text
+        assert '<th scope="col">Error</th>' not in browse(bob).get("/dashboard/").text
 
     def test_the_job_tells_how_the_output_of_each_attempt_ended(
-        self, browse: Browse, vera: User, dead: Job
+        self, browse: Browse, bob: User, dead: Job
     ) -> None:
-        page = browse(vera).get(f"/dashboard/jobs/{dead.pk}/").text
+        page = browse(bob).get(f"/dashboard/jobs/{dead.pk}/").text
         attempts = page.partition('id="job-attempts"')[2].partition("</section>")[0]
         assert '<details id="tail-1" open>' in attempts
         assert "cannot read the ledger" in attempts

@@ -11,6 +11,7 @@ import pytest
 
 from jobs import control, limits, replays
 from jobs.models import Job
+from orgs import api_keys
 from orgs.models import User
 from tests.jobs_api.conftest import claim, finish
 from tests.pages.conftest import Browse
@@ -32,6 +33,9 @@ PAGES = (
     "/dashboard/limits/new/",
     "/dashboard/limits/{limit}/",
     "/dashboard/limits/{limit}/remove/",
+    "/dashboard/keys/",
+    "/dashboard/keys/new/",
+    "/dashboard/keys/{key}/revoke/",
     "/dashboard/jobs/999999999/",
     "/dashboard/login/",
 )
@@ -58,8 +62,10 @@ def elements(
     control.pause(user=alice)
     replays.start(org=dead.org, user=alice, wanted=replays.ReplayFilter())
     limit = limits.set_limit(user=alice, org=dead.org, scope="queue", name="mail", max_running=1)
+    key, _ = api_keys.create(user=alice, name="nightly", scopes=["jobs:read"])
     client = browse(None if "login" in request.param else alice)
-    return Elements(client.get(request.param.format(job=job.pk, dead=dead.pk, limit=limit.pk)).text)
+    ids = {"job": job.pk, "dead": dead.pk, "limit": limit.pk, "key": key.pk}
+    return Elements(client.get(request.param.format(**ids)).text)
 
 
 def of(elements: Elements, *tags: str) -> Iterator[dict[str, str]]:

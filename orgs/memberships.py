@@ -1,0 +1,160 @@
+"""What happens to members: another role, handing over, leaving, being removed or deactivated. For API, pages and admin.
+
+An organisation always has an active org admin: whoever could take the last one away holds the organisation's row
+first, then the member's. Rows of users leave the reach of their organisation here, hence `walls.everything`.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from orgs import api_keys, audit, refresh, roles, walls
+from orgs.exceptions import Conflict, Forbidden, InvalidInput, NotFound
+from orgs.models import Organization, User
+from orgs.scoping import org_of, owned_by_org_of, require
+
+GRANTED_BY_ORG_ADMINS = (roles.ORG_ADMIN, roles.USER, roles.VIEWER)
+
+
+class LastOrgAdmin(Conflict):
+    """The organisation needs an active org admin: make another member one first."""
+
+    code = "last_org_admin"
+
+
+@transaction.atomic
+def change_role(*, actor: User, member: User, role: str) -> User:
+    """Give `member` another role in the organisation. Raises Forbidden, NotFound, InvalidInput and LastOrgAdmin."""
+    require(actor, roles.MEMBERS_MANAGE)
+    check_role(role)
+    org, locked = _locked(actor, member)
+    if locked.role == role:
+        return locked
+    if role != roles.ORG_ADMIN:
+        _keep_an_admin(org, locked)
+    details = {"from": locked.role, "to": role}
+    locked.role = role
+    locked.save(update_fields=["role"])
+    audit.record(org=org, user=actor, action="user.role", target=locked.username, details=details)
+    return locked
+
+
+@transaction.atomic
+def set_active(*, actor: User, member: User, active: bool) -> User:
+    """Let `member` log in, or no longer. Raises Forbidden, NotFound and LastOrgAdmin."""
+    require(actor, roles.MEMBERS_MANAGE)
+    org, locked = _locked(actor, member)
+    if locked.is_active == active:
+        return locked
+    if not active:
+        _keep_an_admin(org, locked)
+        _end_tokens(actor, locked)
+    locked.is_active = active
+    locked.save(update_fields=["is_active"])
+    details = {"from": not active, "to": active}
+    audit.record(org=org, user=actor, action="user.is_active", target=locked.username, details=details)
+    return locked
+
+
+@transaction.atomic
+def leave(*, user: User) -> None:
+    """End the user's own membership; `user` is updated in place. Raises NoOrganization and LastOrgAdmin."""
+    org, locked = _locked(user, user, of=org_of(user))
+    details = {"from": locked.role, "to": None}
+    _part(user, org, locked)
+    audit.record(org=org, user=user, action="member.leave", target=user.username, details=details)
+    user.org, user.role = None, locked.role
+
+
+@transaction.atomic
+def remove(*, actor: User, member: User) -> None:
+    """End somebody's membership. Raises Forbidden, NotFound, LastOrgAdmin, and Conflict for oneself."""
+    require(actor, roles.MEMBERS_MANAGE)
+    if member.pk == actor.pk:
+        raise Conflict("This is yourself: leave the organisation instead.")
+    org, locked = _locked(actor, member)
+    details = {"user_id": locked.pk, "from": locked.role, "to": None}
+    _part(actor, org, locked)
+    audit.record(org=org, user=actor, action="member.remove", target=locked.username, details=details)
+
+
+@transaction.atomic
+def hand_over(*, actor: User, member: User) -> User:
+    """Make `member` an org admin and oneself a `user`; both at once, so there is always one.
+
+    `actor` is updated in place. Raises Forbidden for whoever is no org admin of the own organisation, NotFound, and
+    Conflict for oneself and for a member who is not active.
+    """
+    if actor.role != roles.ORG_ADMIN:
+        raise Forbidden("Only an org admin hands an organisation over.")
+    require(actor, roles.ORG_MANAGE)
+    if member.pk == actor.pk:
+        raise Conflict("You run the organisation already: choose another member.")
+    org, heir = _locked(actor, member)
+    if not heir.is_active:
+        raise Conflict("This member is not active: choose another one.", fields={"user_id": ["Not active."]})
+    giver = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+    if giver.role != roles.ORG_ADMIN or giver.org_id != org.pk:
+        raise Forbidden("You are no org admin of it any more.")
+    details = {"from": actor.username, "to": heir.username, "user_id": heir.pk, "role_before": heir.role}
+    heir.role, giver.role = roles.ORG_ADMIN, roles.USER
+    heir.save(update_fields=["role"])
+    giver.save(update_fields=["role"])
+    audit.record(org=org, user=actor, action="org.hand_over", target=org.name, details=details)
+    actor.role = roles.USER
+    return heir
+
+
+def guard_last_admin(user: User) -> None:
+    """For whoever is about to write to `user` by other ways, in a transaction: raises LastOrgAdmin if the row, as it
+    is now, is the only active org admin of its organisation."""
+    if user.org_id is None:
+        return
+    org = Organization.objects.select_for_update(no_key=True).get(pk=user.org_id)
+    now = User.objects.select_for_update(no_key=True).filter(pk=user.pk, org=org).first()
+    if now is not None:
+        _keep_an_admin(org, now)
+
+
+def check_role(role: str) -> None:
+    """Raises InvalidInput for a role that org admins do not give."""
+    if role not in GRANTED_BY_ORG_ADMINS:
+        raise InvalidInput(fields={"role": [f"Expected one of {', '.join(GRANTED_BY_ORG_ADMINS)}."]})
+
+
+def _locked(actor: User, member: User, *, of: Organization | None = None) -> tuple[Organization, User]:
+    """The organisation and the member as they are now, held until the transaction ends."""
+    org_id = of.pk if of is not None else member.org_id or 0
+    org = Organization.objects.select_for_update(no_key=True).filter(pk=org_id).first()
+    if org is None or not owned_by_org_of(actor, org):
+        raise NotFound
+    found = User.objects.select_for_update(no_key=True).filter(pk=member.pk, org=org).first()
+    if found is None:
+        raise NotFound
+    if found.is_platform_admin and not actor.is_platform_admin:
+        raise Forbidden("A platform admin is not yours to change.")
+    return org, found
+
+
+def _keep_an_admin(org: Organization, member: User) -> None:
+    if member.role != roles.ORG_ADMIN or not member.is_active:
+        return
+    others = User.objects.filter(org=org, role=roles.ORG_ADMIN, is_active=True).exclude(pk=member.pk)
+    if not others.exists():
+        raise LastOrgAdmin
+
+
+def _part(actor: User, org: Organization, member: User) -> None:
+    """Jobs stay the organisation's; what the member came in by ends."""
+    _keep_an_admin(org, member)
+    _end_tokens(actor, member)
+    member.org = None
+    if not member.is_platform_admin:
+        member.role = roles.USER
+    with walls.everything():
+        member.save(update_fields=["org", "role"])
+
+
+def _end_tokens(actor: User, member: User) -> None:
+    api_keys.revoke_all(of=member, by=actor)
+    refresh.end_all(member)
