@@ -32,7 +32,7 @@ def shared(load: Callable[Concatenate[User, P], T]) -> Callable[Concatenate[User
     def answer(user: User, *args: P.args, **kwargs: P.kwargs) -> T:
         if args or kwargs or not _sees_rows(user):
             return load(user, *args, **kwargs)
-        key = (load.__name__, None if user.is_platform_admin else user.org_id)
+        key = (load.__name__, None if user.sees_all else user.seen_org_id)
         found, is_ours = _load_of(key)
         if is_ours:
             _carry_out(key, found, lambda: load(user, *args, **kwargs))
@@ -49,7 +49,7 @@ def clear() -> None:
 
 
 def _sees_rows(user: User) -> bool:
-    return user.is_active and (user.is_platform_admin or user.org_id is not None)
+    return user.is_active and (user.sees_all or user.seen_org_id is not None)
 
 
 def _load_of(key: Key) -> tuple[Future[Any], bool]:

@@ -40,6 +40,9 @@ def use(server: Server) -> None:
         "SMARTQUEUE_FUNCTIONS": "bench.functions",
         "SMARTQUEUE_LOG_LEVEL": "WARNING",
         "SMARTQUEUE_SNAPSHOT_WARN_S": "1",
+        # Counted as in production, and never reached by a load of one user.
+        "SMARTQUEUE_RATE_USER": "100000000/m",
+        "SMARTQUEUE_RATE_ORG": "100000000/m",
     }
     import django
     from django.core.management import call_command
@@ -79,10 +82,12 @@ def clear() -> None:
 
 def people(name: str) -> tuple[Organization, User]:
     """An organisation of this name with one user."""
+    from jobs.payloads import JOB_TYPES
     from orgs import roles
     from orgs.models import Organization, User
 
-    org = Organization.objects.filter(name=name).first() or Organization.objects.create(name=name)
+    found = Organization.objects.filter(name=name).first()
+    org = found or Organization.objects.create(name=name, job_types=list(JOB_TYPES))
     user = User.objects.filter(username=name).first()
     return org, user or User.objects.create_user(username=name, role=roles.USER, org=org)
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import openapi, selectors, services
+from jobs import content, openapi, selectors, services
 from jobs.models import ExecutionLog, Job, JobEvent
 from jobs.serializers import (
     LARGE,
@@ -25,7 +25,7 @@ from jobs.serializers import (
     OutputQuerySerializer,
     OutputSerializer,
     WorkerListSerializer,
-    job_as_dict,
+    job_for,
     job_in_detail,
 )
 from jobs.submission import Submission
@@ -45,6 +45,14 @@ class JobPages(IdCursorPagination):
     max_page_size = 100
 
 
+class ContentMixin(OrgAPIMixin):
+    """For lists of what holds content: their serializers hide it where the user may not see it."""
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_serializer_context()  # type: ignore[misc]
+        return context | content.context_for(self.user)
+
+
 @extend_schema_view(
     get=extend_schema(
         parameters=[JobQuerySerializer],
@@ -55,7 +63,7 @@ class JobPages(IdCursorPagination):
         operation_id="jobs_list",
     )
 )
-class JobListView(OrgAPIMixin, ListAPIView[Job]):
+class JobListView(ContentMixin, ListAPIView[Job]):
     action_needed = {"GET": roles.JOBS_READ, "POST": roles.JOBS_SUBMIT}
     serializer_class = JobListItemSerializer
     pagination_class = JobPages
@@ -77,7 +85,7 @@ class JobListView(OrgAPIMixin, ListAPIView[Job]):
     )
     def post(self, request: Request) -> Response:
         job = services.submit(org=org_of(self.user), user=self.user, **_submission(request))
-        return Response(job_as_dict(job), status=201 if job.was_created else 200)
+        return Response(job_for(self.user, job), status=201 if job.was_created else 200)
 
 
 class JobView(OrgAPIMixin, APIView):
@@ -91,10 +99,12 @@ class JobView(OrgAPIMixin, APIView):
         operation_id="jobs_get",
     )
     def get(self, request: Request, job_id: int) -> Response:
-        return Response(job_in_detail(selectors.job(self.user, job_id)))
+        return Response(job_in_detail(self.user, selectors.job(self.user, job_id)))
 
 
 class CancelView(OrgAPIMixin, APIView):
+    action_of_keys = {"POST": roles.JOBS_CANCEL_OWN}
+
     @extend_schema(
         request=None,
         responses=answers(200, JobSerializer, 401, 403, 404, 409),
@@ -105,7 +115,7 @@ class CancelView(OrgAPIMixin, APIView):
     )
     def post(self, request: Request, job_id: int) -> Response:
         job = services.cancel(job=selectors.job(self.user, job_id), user=self.user)
-        return Response(JobSerializer(job).data)
+        return Response(job_for(self.user, job))
 
 
 class OutputView(OrgAPIMixin, APIView):
@@ -120,8 +130,22 @@ class OutputView(OrgAPIMixin, APIView):
     )
     def get(self, request: Request, job_id: int) -> Response:
         query = checked_query(OutputQuerySerializer, request)
-        output = selectors.output(selectors.job(self.user, job_id), **query)
-        return Response(OutputSerializer(output).data)
+        job = selectors.job(self.user, job_id)
+        if content.hidden_from(self.user):
+            place = query.get("after") or selectors.Place()
+            hidden = {"lines": None, "place": place, "complete": job.is_final, "content_hidden": True}
+            return Response(OutputSerializer(hidden).data)
+        output = selectors.output(job, **query)
+        return Response(
+            OutputSerializer(
+                {
+                    "lines": output.lines,
+                    "place": output.place,
+                    "complete": output.complete,
+                    "content_hidden": False,
+                }
+            ).data
+        )
 
 
 @extend_schema_view(
@@ -132,7 +156,7 @@ class OutputView(OrgAPIMixin, APIView):
         operation_id="jobs_executions",
     )
 )
-class ExecutionListView(OrgAPIMixin, ListAPIView[ExecutionLog]):
+class ExecutionListView(ContentMixin, ListAPIView[ExecutionLog]):
     action_needed = READ
     serializer_class = ExecutionSerializer
     pagination_class = OldestFirst
@@ -150,7 +174,7 @@ class ExecutionListView(OrgAPIMixin, ListAPIView[ExecutionLog]):
         operation_id="jobs_events",
     )
 )
-class EventListView(OrgAPIMixin, ListAPIView[JobEvent]):
+class EventListView(ContentMixin, ListAPIView[JobEvent]):
     action_needed = READ
     serializer_class = EventSerializer
     pagination_class = OldestFirst

@@ -12,10 +12,12 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        from jobs import functions, limits
-        from orgs import weights
+        from jobs import functions, granting, holding, limits
+        from orgs import announcing, weights
 
         weights.when_changed(limits.weight_changed)
+        announcing.standing_changed.when_made(holding.hold)
+        announcing.grant_changed.when_made(granting.keep_within)
         try:
             functions.load(settings.FUNCTIONS)
         except functions.LoadError as error:

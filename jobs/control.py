@@ -59,7 +59,11 @@ def pause_once(
     with transaction.atomic():
         _check_room(org, queue, type)
         made, new = Pause.objects.get_or_create(
-            org=org, queue=queue, type=type, defaults={"reason": reason, "created_by": user}
+            org=org,
+            queue=queue,
+            type=type,
+            suspension=False,
+            defaults={"reason": reason, "created_by": user},
         )
         if new:
             audit.record(
@@ -82,11 +86,11 @@ def resume(*, user: User, pause: Pause) -> None:
     with transaction.atomic():
         ended, _ = Pause.objects.filter(pk=pause.pk).delete()
         if ended:
+            gate_counts.open_again(EVERYTHING)
             details = _details(pause)
             audit.record(
                 org=pause.org, user=user, action="queue.resume", target=scope_of(pause), details=details
             )
-            gate_counts.open_again(EVERYTHING)
     if ended:
         _tell_pages(pause)
 
@@ -94,7 +98,7 @@ def resume(*, user: User, pause: Pause) -> None:
 def may_resume(user: User, pause: Pause) -> bool:
     """Whether the user's role allows it; pages ask before they offer it."""
     own = user.org_id is not None and pause.org_id == user.org_id
-    return user.may(roles.QUEUES_PAUSE) and (own or user.is_platform_admin)
+    return user.may(roles.QUEUES_PAUSE) and not pause.suspension and (own or user.is_platform_admin)
 
 
 def scope_of(pause: Pause) -> str:
@@ -119,14 +123,14 @@ def set_wanted(*, user: User, worker_id: str, wanted: str) -> Worker:
         if worker.wanted == wanted and worker.status in (Worker.ACTIVE, Worker.STOPPING):
             return worker
         _check_listens(worker)
-        worker.wanted = wanted
+        before, worker.wanted = worker.wanted, wanted
         worker.save(update_fields=["wanted"])
         audit.record(
             org=None,
             user=user,
             action=_DONE_TO_WORKERS[wanted],
             target=str(worker),
-            details={"worker_id": worker.pk},
+            details={"worker_id": worker.pk, "from": before, "to": wanted},
         )
     notify.control_changed(worker.pk)
     notify.everybody_changed()
@@ -160,7 +164,7 @@ def _check_room(org: Organization | None, queue: str | None, type: str | None) -
     """Holds the organisation's row, so that two pauses at once cannot both be the last one."""
     if org is not None:
         Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
-    others = Pause.objects.filter(org=org)
+    others = Pause.objects.filter(org=org, suspension=False)
     if others.count() < MOST_PAUSES or others.filter(queue=queue, type=type).exists():
         return
     raise TooManyPauses(

@@ -70,6 +70,8 @@ class PauseListView(OrgAPIMixin, ListAPIView[Pause]):
 
 
 class PauseView(OrgAPIMixin, APIView):
+    action_of_keys = {"DELETE": roles.QUEUES_PAUSE}
+
     @extend_schema(
         responses=answers(204, None, 401, 403, 404),
         summary="End a pause",

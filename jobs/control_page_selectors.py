@@ -42,7 +42,7 @@ def _shown_pause(user: User, pause: Pause) -> ShownPause:
     return ShownPause(
         pause=pause,
         scope=control.scope_of(pause),
-        org_name=pause.org.name if pause.org and user.is_platform_admin else "",
-        who=actors.name_for(user, pause.created_by) if pause.created_by else "",
+        org_name=pause.org.name if pause.org and user.sees_all else "",
+        who=actors.name_for(user, pause.created_by, pause.created_by_id),
         may_resume=control.may_resume(user, pause),
     )

@@ -8,10 +8,10 @@ from django.urls import reverse
 from django.views import View
 
 from jobs import control, control_selectors, selectors
-from jobs.asking_page import AskingPage, Question
 from jobs.control_forms import PauseForm
 from jobs.models import Worker
 from orgs import roles
+from orgs.asking_page import AskingPage, Question
 from orgs.exceptions import NotFound
 from orgs.scoping import OrgPageMixin
 

@@ -10,10 +10,15 @@ from orgs.models import User
 
 
 def pauses(user: User) -> QuerySet[Pause]:
-    """The pauses of the user's organisation and those of the whole platform, which hold it back as well."""
+    """The pauses of the user's organisation and those of the whole platform, which hold it back as well.
+
+    Not those of `jobs.holding`, which are nobody's to see or to end.
+    """
     own = Pause.objects.for_user(user)
-    platform = Pause.objects.filter(org=None) if user.is_active and user.org_id else Pause.objects.none()
-    found = Pause.objects.filter(Q(pk__in=own.values("pk")) | Q(pk__in=platform.values("pk")))
+    platform = Pause.objects.filter(org=None) if user.is_active and user.seen_org_id else Pause.objects.none()
+    found = Pause.objects.filter(suspension=False).filter(
+        Q(pk__in=own.values("pk")) | Q(pk__in=platform.values("pk"))
+    )
     return found.select_related("created_by")
 
 

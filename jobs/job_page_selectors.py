@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models.functions import Left
 from django.utils import timezone
 
-from jobs import page_results, replays, selectors, services, states
+from jobs import content, page_results, replays, selectors, services, states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine
 from jobs.page_selectors import attempts_total, runtime_ms, worker_names
 from orgs import actors, wording
@@ -30,6 +30,7 @@ class Header:
     meaning: str
     may_cancel: bool
     may_replay: bool
+    content_hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Output:
     attempts: list[AttemptOutput]
     cut: bool
     limit: int = LAST_LINES
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,26 @@ class JobResult:
 
     job: Job
     shown: page_results.Result | None
+    hidden: bool = False
 
 
 def job(user: User, job_id: int) -> Job:
-    """One job without its payload, which no fragment shows; raises NotFound as `selectors.job` does."""
+    """One job without its payload, which no fragment shows, and without the content that `user` may not see.
+
+    Not to be saved. Raises NotFound as `selectors.job` does.
+    """
     found = selectors.jobs(user).select_related("user").defer("payload").filter(pk=job_id).first()
     if found is None:
         raise NotFound(f"There is no job {job_id}, or none that you may see.")
+    if content.hidden_from(user):
+        found.error_msg, found.result = "", None
     return found
 
 
 def payload(user: User, job_id: int) -> Any:
-    """A job's payload; None when the job is gone."""
+    """A job's payload; None when the job is gone, and for whoever may not see it."""
+    if content.hidden_from(user):
+        return None
     return selectors.jobs(user).filter(pk=job_id).values_list("payload", flat=True).first()
 
 
@@ -129,6 +139,7 @@ def header(user: User, job: Job) -> Header:
         meaning=_meaning(job),
         may_cancel=open_to_it and services.may_cancel(job, user),
         may_replay=replays.may_replay(user, job),
+        content_hidden=content.hidden_from(user),
     )
 
 
@@ -142,7 +153,7 @@ def facts(user: User, job: Job, *, now: datetime | None = None) -> Facts:
         limit_ms=job.timeout_s * 1000,
         total=attempts_total(job),
         retry=", ".join(f"{name} {_shown(value)}" for name, value in (job.retry_policy or {}).items()),
-        submitted_by=actors.name_for(user, job.user) if job.user else "",
+        submitted_by=actors.name_for(user, job.user, job.user_id),
         worker=worker_names([job.worker_id]).get(job.worker_id or "", (job.worker_id or "")[:8]),
         replays=list(job.replays.only("status").order_by("-pk")[:MOST_REPLAYS]),
     )
@@ -152,11 +163,12 @@ def timeline(user: User, job: Job) -> Timeline:
     """The last LAST_STEPS transitions; one more is read, for the time between it and the first one shown."""
     found = list(selectors.events(job).order_by("-id")[: LAST_STEPS + 1])[::-1]
     names = _actor_names(user, (event.actor for event in found))
+    hidden = content.hidden_from(user)
     times: list[datetime | None] = [None, *(event.at for event in found)]
     steps = [
         Event(
             event,
-            wording.shortened(event.reason, LONGEST_REASON),
+            wording.shortened(content.bare(event.reason) if hidden else event.reason, LONGEST_REASON),
             _ms(before, event.at),
             names.get(event.actor, ""),
         )
@@ -165,22 +177,27 @@ def timeline(user: User, job: Job) -> Timeline:
     return Timeline(steps[-LAST_STEPS:], cut=len(found) > LAST_STEPS)
 
 
-def attempts(job: Job) -> list[Attempt]:
+def attempts(user: User, job: Job) -> list[Attempt]:
     logs = list(selectors.executions(job))
+    hidden = content.hidden_from(user)
+    for log in logs if hidden else ():
+        log.error_msg = ""
     names = worker_names(log.worker_id for log in logs)
     return [
         Attempt(
             log,
             worker=names.get(log.worker_id, log.worker_id[:8]),
-            tail=getattr(log, "output_tail", []),
+            tail=[] if hidden else getattr(log, "output_tail", []),
             telling=log.final and job.status == states.FAILED,
         )
         for log in logs
     ]
 
 
-def output(job: Job) -> Output:
+def output(user: User, job: Job) -> Output:
     """The last LAST_LINES lines; reads the unique index logline_order backwards."""
+    if content.hidden_from(user):
+        return Output(job, [], cut=False, hidden=True)
     newest_first = LogLine.objects.filter(job=job).order_by("-attempt", "-seq")
     start = Left("text", LONGEST_LINE + 1)
     found = list(newest_first.values_list("attempt", "stream", start)[: LAST_LINES + 1])
@@ -192,7 +209,9 @@ def output(job: Job) -> Output:
     return Output(job, parts, cut=len(found) > LAST_LINES)
 
 
-def result(job: Job) -> JobResult:
+def result(user: User, job: Job) -> JobResult:
+    if content.hidden_from(user):
+        return JobResult(job, None, hidden=True)
     return JobResult(job, page_results.shown(job.result))
 
 

@@ -12,6 +12,7 @@ from jobs.limit_selectors import MOST_WAITING, OwnShare, Use
 from jobs.models import Limit
 from orgs import roles
 from orgs.models import User
+from orgs.scoping import seen_org
 from orgs.wording import NOTHING, counted, duration
 
 MOST_SHOWN = 100
@@ -63,9 +64,10 @@ def shown_limits(user: User) -> Limits:
 
 def shown_share(user: User) -> ShownShare | None:
     """None for who belongs to no organisation."""
-    if user.org is None:
+    org = seen_org(user)
+    if org is None:
         return None
-    share = limit_selectors.share(user.org)
+    share = limit_selectors.share(org)
     return ShownShare(share, recent=duration(share.recent_s * 1000), lead=_lead(share.lead_s))
 
 
@@ -74,7 +76,7 @@ def _shown(user: User, limit: Limit, use: Use) -> ShownLimit:
     return ShownLimit(
         limit=limit,
         of=words[0].upper() + words[1:],
-        org_name=limit.org.name if user.is_platform_admin else "",
+        org_name=limit.org.name if user.sees_all else "",
         running=_running(limit, use),
         rate=_rate(limit, use),
         waiting=_waiting(limit, use),

@@ -8,11 +8,11 @@ from django.urls import reverse
 from django.views import View
 
 from jobs import limit_selectors, limits
-from jobs.asking_page import AskingPage, Question
 from jobs.limit_forms import LimitForm
 from jobs.live import LimitsLive
 from jobs.models import Limit
 from orgs import roles
+from orgs.asking_page import AskingPage, Question
 from orgs.exceptions import InvalidInput
 from orgs.pages import LivePage
 from orgs.scoping import OrgPageMixin, org_of

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-import psycopg
 from django.conf import settings
-from django.db import connection
 from django.db.models import Case, QuerySet, When
 from django.utils import timezone
 
@@ -18,6 +16,7 @@ from jobs.limit_models import EVERY_KEY, ORG, QUEUE
 from jobs.models import Limit, Share
 from orgs.exceptions import NotFound
 from orgs.models import Organization, User
+from orgs.walls import rows_of
 
 MOST_WAITING = 10_000  # counted per limit
 
@@ -110,10 +109,7 @@ def uses(shown: Iterable[Limit]) -> dict[int, Use]:
         "every": EVERY_KEY,
         "most": MOST_WAITING,
     }
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(_USES, parameters)
-        return {limit_id: Use(running, tokens, waiting) for limit_id, running, tokens, waiting in cursor}
+    return {limit_id: Use(*use) for limit_id, *use in rows_of(_USES, parameters)}
 
 
 def share(org: Organization, *, now: datetime | None = None) -> OwnShare:

@@ -35,6 +35,12 @@ _RANGES = {
 }
 
 
+class Granted(Conflict):
+    """The platform grants no more than this."""
+
+    code = "granted"
+
+
 class TooManyLimits(Conflict):
     """The organisation has as many limits as it may have."""
 
@@ -71,7 +77,7 @@ def set_limit(
 
     `name` is the queue or the key, `*` for each key without a limit of its own, and empty for the organisation.
     `max_queued` goes with the organisation only. Raises Forbidden, NotFound for an organisation that is not the user's,
-    InvalidInput (with `fields`) and TooManyLimits.
+    InvalidInput (with `fields`), also for more than the platform grants, and TooManyLimits.
     """
     require(user, roles.LIMITS_MANAGE)
     if not owned_by_org_of(user, org):
@@ -79,12 +85,12 @@ def set_limit(
     bounds = Bounds(max_running, rate_count, rate_period_s, max_queued)
     _check(scope, name, bounds)
     with transaction.atomic():
-        limit, changed = _write(org, scope, name, bounds)
-        if not changed:
+        limit, before = _found(org, scope, name, bounds)
+        if before == bounds:
             return limit
-        target, details = target_of(scope, name), asdict(bounds)
-        audit.record(org=org, user=user, action="limit.set", target=target, details=details)
-        new_gate = _keep_gate(limit, bounds)
+        new_gate = write(limit, bounds)
+        details = {"from": asdict(before) if before else None, "to": asdict(bounds)}
+        audit.record(org=org, user=user, action="limit.set", target=target_of(scope, name), details=details)
     if new_gate is not None:
         gate_counts.fill(new_gate)
     notify.changed([org.pk])
@@ -92,25 +98,56 @@ def set_limit(
 
 
 def remove_limit(*, user: User, limit: Limit) -> None:
-    """Let in again what it held back; one that somebody else has removed meanwhile is no error. Raises Forbidden."""
+    """Let in again what it held back; one that somebody else has removed meanwhile is no error.
+
+    That of the organisation goes back to what the platform grants, if it does. Raises Forbidden, NotFound and Granted.
+    """
     require(user, roles.LIMITS_MANAGE)
     if not owned_by_org_of(user, limit):
         raise NotFound
     with transaction.atomic():
-        removed, _ = Limit.objects.filter(pk=limit.pk).delete()
-        if removed:
-            _open(limit)
-            _drop_gate(limit)
-            target = target_of(limit.scope, limit.name)
-            audit.record(
-                org=limit.org,
-                user=user,
-                action="limit.remove",
-                target=target,
-                details=asdict(bounds_of(limit)),
-            )
-    if removed:
-        notify.changed([limit.org_id])
+        org = Organization.objects.select_for_update(no_key=True).get(pk=limit.org_id)
+        found = Limit.objects.filter(pk=limit.pk).first()
+        if found is None:
+            return
+        rest = granted(org) if found.scope == ORG else Bounds()
+        if bounds_of(found) == rest:
+            raise Granted(f"The platform grants no more than this: {_in_words(rest)}.")
+        details = {"from": asdict(bounds_of(found)), "to": None if rest == Bounds() else asdict(rest)}
+        new_gate = None
+        if rest == Bounds():
+            discard(found)
+        else:
+            new_gate = write(found, rest)
+        target = target_of(found.scope, found.name)
+        audit.record(org=org, user=user, action="limit.remove", target=target, details=details)
+    if new_gate is not None:
+        gate_counts.fill(new_gate)
+    notify.changed([limit.org_id])
+
+
+def granted(org: Organization) -> Bounds:
+    """The most that a limit of the whole organisation may allow."""
+    return Bounds(max_running=org.granted_running, max_queued=org.granted_queued)
+
+
+def write(limit: Limit, bounds: Bounds) -> int | None:
+    """Store `limit` with these bounds, in the caller's transaction, which holds the organisation's row.
+
+    Answers the id of a gate that is new: it lets nothing in before `gate_counts.fill`, after the commit.
+    """
+    for field, value in asdict(bounds).items():
+        setattr(limit, field, value)
+    limit.save()
+    return _keep_gate(limit, bounds)
+
+
+def discard(limit: Limit) -> None:
+    """Delete `limit` and let in what it held back, in the caller's transaction."""
+    gone = Limit(org_id=limit.org_id, scope=limit.scope, name=limit.name)
+    limit.delete()
+    _open(gone)
+    _drop_gate(gone)
 
 
 def weight_changed() -> None:
@@ -136,21 +173,33 @@ def target_of(scope: str, name: str) -> str:
     return f"queue {name}" if scope == QUEUE else f"concurrency key {name}"
 
 
-def _write(org: Organization, scope: str, name: str, bounds: Bounds) -> tuple[Limit, bool]:
-    """The limit, and whether it is another one now. Holds the organisation's row: two at once take turns."""
-    Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+def _found(org: Organization, scope: str, name: str, bounds: Bounds) -> tuple[Limit, Bounds | None]:
+    """The limit that `bounds` are for, and what it is now. Holds the organisation's row: two at once take turns."""
+    org = Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+    if scope == ORG:
+        _check_granted(granted(org), bounds)
     limits = Limit.objects.filter(org=org)
     limit = limits.filter(scope=scope, name=name).first()
-    if limit is not None and bounds_of(limit) == bounds:
-        return limit, False
-    if limit is None:
-        if limits.count() >= MOST_LIMITS:
-            raise TooManyLimits(f"There are {MOST_LIMITS:,} limits already: remove some of them first.")
-        limit = Limit(org=org, scope=scope, name=name)
-    for field, value in asdict(bounds).items():
-        setattr(limit, field, value)
-    limit.save()
-    return limit, True
+    if limit is not None:
+        return limit, bounds_of(limit)
+    if limits.count() >= MOST_LIMITS:
+        raise TooManyLimits(f"There are {MOST_LIMITS:,} limits already: remove some of them first.")
+    return Limit(org=org, scope=scope, name=name), None
+
+
+def _check_granted(most: Bounds, bounds: Bounds) -> None:
+    wrong = {}
+    for field in ("max_running", "max_queued"):
+        own, allowed = getattr(bounds, field), getattr(most, field)
+        if allowed is not None and (own is None or own > allowed):
+            wrong[field] = [f"Expected at most {allowed:,}: that is what the platform grants."]
+    if wrong:
+        raise InvalidInput(fields=wrong)
+
+
+def _in_words(bounds: Bounds) -> str:
+    parts = ((bounds.max_running, "running"), (bounds.max_queued, "waiting"))
+    return " and ".join(f"{number:,} jobs {what}" for number, what in parts if number is not None)
 
 
 def _keep_gate(limit: Limit, bounds: Bounds) -> int | None:

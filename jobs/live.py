@@ -67,9 +67,9 @@ class JobLive(LiveView):
             "explain": explain_page_selectors.explained(user, job),
             "eta": eta_page_selectors.expected(job),
             "facts": job_page_selectors.facts(user, job),
-            "output": job_page_selectors.output(job),
-            "result": job_page_selectors.result(job),
-            "attempts": job_page_selectors.attempts(job),
+            "output": job_page_selectors.output(user, job),
+            "result": job_page_selectors.result(user, job),
+            "attempts": job_page_selectors.attempts(user, job),
             "timeline": job_page_selectors.timeline(user, job),
         }
 

@@ -379,3 +379,6 @@ class SchedulerLeader(models.Model):
 
     def __str__(self) -> str:
         return f"{self.worker_id} in term {self.term}"
+
+
+from jobs.proxy_models import DeadLetter, Queue  # noqa: E402, F401 - Django looks for models here

@@ -13,7 +13,7 @@ from django.db.models.functions import Left
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import selectors, states
+from jobs import content, selectors, states
 from jobs.forms import ListFilter
 from jobs.models import Job, Worker
 from jobs.selectors import Counted
@@ -82,6 +82,7 @@ class Table:
     homeless: bool
     left_out: list[str]
     replay_all: str | None = None
+    content_hidden: bool = False
 
     @property
     def dead_letters(self) -> bool:
@@ -144,23 +145,25 @@ def tabs(user: User, wanted: Wanted) -> list[Tab]:
 def table(user: User, wanted: Wanted, *, now: datetime | None = None) -> Table:
     """One page of the list, newest first, by id: new jobs do not shift the pages behind them."""
     jobs = _matching(user, wanted, wanted.status).defer(*_HEAVY)
-    if wanted.status == states.FAILED:
+    hidden = content.hidden_from(user)
+    if wanted.status == states.FAILED and not hidden:
         jobs = jobs.annotate(error_start=Left("error_msg", LONGEST_ERROR))
-    if user.is_platform_admin:
+    if user.sees_all:
         jobs = jobs.select_related("org")
     page, has_newer, has_older = _page(jobs, before=wanted.before, after=wanted.after)
     workers = worker_names(job.worker_id for job in page)
     replays = _replays_of(user, page) if wanted.status == states.FAILED else {}
     now = now or timezone.now()
     return Table(
-        rows=[_row(job, workers, now, replays, with_org=user.is_platform_admin) for job in page],
+        rows=[_row(job, workers, now, replays, with_org=user.sees_all) for job in page],
         older=wanted.query(before=page[-1].pk) if has_older else None,
         newer=wanted.query(after=page[0].pk if page else None) if has_newer else None,
         status=wanted.status,
         filtered=wanted.filtered,
-        homeless=user.org_id is None and not user.is_platform_admin,
+        homeless=user.seen_org_id is None and not user.sees_all,
         left_out=wanted.left_out,
         replay_all=_replay_all(user, wanted) if page else None,
+        content_hidden=hidden,
     )
 
 

@@ -10,7 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
 
-from jobs import examples, job_page_selectors, page_selectors, selectors, services, states
+from jobs import (
+    allowed_types,
+    content,
+    examples,
+    job_page_selectors,
+    page_selectors,
+    selectors,
+    services,
+    states,
+)
 from jobs.forms import ListFilter, NewJob
 from jobs.live import JobLive, JobsLive, WorkersLive
 from jobs.models import Job
@@ -42,7 +51,8 @@ class JobPage(LivePage):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         payload = job_page_selectors.payload(self.user, self.kwargs["job_id"])
-        return {**context, "payload": json.dumps(payload, indent=2, ensure_ascii=False)}
+        hidden = content.hidden_from(self.user)
+        return {**context, "payload": "" if hidden else json.dumps(payload, indent=2, ensure_ascii=False)}
 
 
 class WorkersPage(LivePage):
@@ -60,7 +70,9 @@ class NewJobPage(OrgPageMixin, View):
     def get(self, request: HttpRequest) -> HttpResponse:
         if self.user.org is None:
             return render(request, "jobs/new.html", status=NoOrganization.http_status)
-        chosen = _known_type(request.GET.get("type", ""))
+        chosen = self._chosen(request.GET.get("type", ""))
+        if not chosen:
+            return render(request, "jobs/new.html", {"nothing_allowed": True}, status=Forbidden.http_status)
         kept = {name: request.GET[name] for name in ("name", "lane") if request.GET.get(name)}
         health_url = request.build_absolute_uri("/healthz")
         example = json.dumps(examples.payload(chosen, health_url=health_url), indent=2)
@@ -72,7 +84,7 @@ class NewJobPage(OrgPageMixin, View):
         job = self._submit(form) if form.is_valid() else None
         if job is None:
             status = QueueFull.http_status if form.has_error(NON_FIELD_ERRORS, QueueFull.code) else 422
-            return self._page(form, _known_type(request.POST.get("type", "")), status=status)
+            return self._page(form, self._chosen(request.POST.get("type", "")), status=status)
         return redirect("page-job", job.pk)
 
     def _submit(self, form: NewJob) -> Job | None:
@@ -85,8 +97,18 @@ class NewJobPage(OrgPageMixin, View):
         return None
 
     def _page(self, form: NewJob, chosen: str, *, status: int = 200) -> HttpResponse:
-        context = {"form": form, "types": examples.DESCRIPTIONS, "chosen": chosen}
+        context = {"form": form, "types": self._types(), "chosen": chosen}
         return render(self.request, "jobs/new.html", context, status=status)
+
+    def _types(self) -> dict[str, str]:
+        """What the organisation may submit, each with its description."""
+        allowed = allowed_types.types_of(org_of(self.user))
+        return {name: text for name, text in examples.DESCRIPTIONS.items() if name in allowed}
+
+    def _chosen(self, given: str) -> str:
+        """The type that was asked for, or the first one; empty where none is allowed."""
+        types = self._types()
+        return given if given in types else next(iter(types), "")
 
 
 class CancelPage(OrgPageMixin, View):
@@ -105,7 +127,3 @@ class CancelPage(OrgPageMixin, View):
     def post(self, request: HttpRequest, job_id: int) -> HttpResponse:
         services.cancel(job=selectors.job(self.user, job_id), user=self.user)
         return redirect("page-job", job_id)
-
-
-def _known_type(given: str) -> str:
-    return given if given in examples.DESCRIPTIONS else next(iter(examples.DESCRIPTIONS))

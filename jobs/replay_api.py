@@ -19,7 +19,7 @@ from jobs.replay_serializers import (
     ReplaySerializer,
     wanted,
 )
-from jobs.serializers import JobSerializer
+from jobs.serializers import JobSerializer, job_for
 from orgs import roles
 from orgs.api import answers
 from orgs.pagination import IdCursorPagination
@@ -29,6 +29,8 @@ from orgs.selectors import organization_of
 
 
 class JobReplayView(OrgAPIMixin, APIView):
+    action_of_keys = {"POST": roles.JOBS_SUBMIT}
+
     @extend_schema(
         request=None,
         responses=answers(201, JobSerializer, 400, 401, 403, 404, 409, 429),
@@ -39,7 +41,7 @@ class JobReplayView(OrgAPIMixin, APIView):
     )
     def post(self, request: Request, job_id: int) -> Response:
         made = replays.replay(job=selectors.job(self.user, job_id), user=self.user)
-        return Response(JobSerializer(made).data, status=201)
+        return Response(job_for(self.user, made), status=201)
 
 
 @extend_schema_view(
@@ -101,6 +103,8 @@ class ReplayView(OrgAPIMixin, APIView):
 
 
 class ReplayCancelView(OrgAPIMixin, APIView):
+    action_of_keys = {"POST": roles.JOBS_REPLAY_MANY}
+
     @extend_schema(
         request=None,
         responses=answers(200, ReplaySerializer, 401, 403, 404, 409),

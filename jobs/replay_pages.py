@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.views import View
 
 from jobs import replay_selectors, replays, selectors, states
-from jobs.asking_page import AskingPage, Question
 from jobs.models import Replay
 from jobs.replay_forms import ReplayForm
 from orgs import roles
+from orgs.asking_page import AskingPage, Question
 from orgs.exceptions import InvalidInput
 from orgs.models import Organization
 from orgs.scoping import OrgPageMixin, org_of

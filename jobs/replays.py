@@ -163,7 +163,7 @@ def cancel(*, replay: Replay, user: User) -> Replay:
         if locked.status != Replay.ACTIVE:
             raise ReplayEnded(f"The replay is {locked.status} already.")
         end(locked, Replay.CANCELLED)
-        details = {"replayed": locked.replayed}
+        details = {"from": Replay.ACTIVE, "to": locked.status, "replayed": locked.replayed}
         target = f"replay {locked.pk}"
         audit.record(org=locked.org, user=user, action="replay.cancel", target=target, details=details)
     notify.changed([locked.org_id])

@@ -6,26 +6,56 @@ What a job may be submitted with is checked by `jobs.submission` alone; `jobs.op
 from __future__ import annotations
 
 import functools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from django.db.models import Model
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from jobs import eta, ordering, states
+from jobs import content, eta, ordering, states
+from jobs.content import FIELDS, bare
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, SchedulerLeader, Worker
 from jobs.payloads import JOB_TYPES
 from jobs.selectors import Place
 from jobs.submission import QUEUE_NAME
+from orgs.models import User
 from orgs.serializers import StrictSerializer
 
 MOST_LINES = 1000
 LARGE = ("result",)  # what only GET /jobs/{id} answers
 
 
-class JobSerializer(serializers.ModelSerializer[Job]):
+M = TypeVar("M", bound=Model)
+
+
+class ContentSerializer(serializers.ModelSerializer[M]):
+    """A row with fields that the context of `content.context_for` may hide."""
+
+    content: ClassVar[tuple[str, ...]] = ()
+
+    content_hidden = serializers.SerializerMethodField(
+        help_text="Your role, or your API key, does not let you see payload, result, output and error text: "
+        "they are null."
+    )
+
+    def get_content_hidden(self, row: M) -> bool:
+        return bool(self.context.get("content_hidden"))
+
+    def to_representation(self, instance: M) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if shown["content_hidden"]:
+            shown.update(dict.fromkeys(name for name in self.content if name in shown))
+        return shown
+
+
+class JobSerializer(ContentSerializer[Job]):
     """A job as the API shows it."""
 
-    payload = serializers.DictField(read_only=True, help_text="As submitted; its fields depend on the type.")
+    content = FIELDS
+
+    payload = serializers.DictField(
+        read_only=True, allow_null=True, help_text="As submitted; its fields depend on the type."
+    )
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     retry = serializers.DictField(
         source="retry_policy",
@@ -72,9 +102,11 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "error_msg",
             "result",
             "idempotency_key",
+            "content_hidden",
         ]
         read_only_fields = fields
         extra_kwargs: ClassVar = {
+            "error_msg": {"allow_null": True},
             "prediction_source": {
                 "help_text": "cold_start: no runs to go by; base: a robust median of earlier runs; lstm: the same, "
                 "corrected by the network; fallback: the predictor failed or was late."
@@ -86,14 +118,19 @@ class JobSerializer(serializers.ModelSerializer[Job]):
 
 
 @functools.cache
-def _job_serializer() -> JobSerializer:
+def _job_serializer(content_hidden: bool) -> JobSerializer:
     """One for all: a ModelSerializer makes its fields anew in each instance, which costs more than the rest."""
-    return JobSerializer()
+    return JobSerializer(context={"content_hidden": content_hidden})
 
 
 def job_as_dict(job: Job) -> dict[str, Any]:
-    """As `JobSerializer(job).data`."""
-    return _job_serializer().to_representation(job)
+    """As `JobSerializer(job).data`, with its content."""
+    return _job_serializer(False).to_representation(job)
+
+
+def job_for(user: User, job: Job) -> dict[str, Any]:
+    """A job as `user` may see it."""
+    return _job_serializer(content.hidden_from(user)).to_representation(job)
 
 
 class EstimatedField(serializers.DateTimeField):
@@ -142,9 +179,10 @@ class JobDetailSerializer(JobSerializer):
         return unknown
 
 
-def job_in_detail(job: Job) -> dict[str, Any]:
-    """A job and its estimate, which costs a few queries."""
-    return JobDetailSerializer(job, context={"estimate": eta.estimate(job)}).data
+def job_in_detail(user: User, job: Job) -> dict[str, Any]:
+    """A job as `user` may see it and its estimate, which costs a few queries."""
+    context = {"estimate": eta.estimate(job), **content.context_for(user)}
+    return JobDetailSerializer(job, context=context).data
 
 
 class JobListItemSerializer(JobSerializer):
@@ -175,11 +213,15 @@ class JobQuerySerializer(StrictSerializer):
     created_before = serializers.DateTimeField(required=False, help_text="Submitted before this time.")
 
 
-class ExecutionSerializer(serializers.ModelSerializer[ExecutionLog]):
+class ExecutionSerializer(ContentSerializer[ExecutionLog]):
     """One ended attempt of a job."""
 
+    content = ("error_msg", "output_tail")
+
     output_tail = serializers.ListField(
-        child=serializers.CharField(), help_text="The last lines of its output, in order; long ones are cut."
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="The last lines of its output, in order; long ones are cut.",
     )
 
     class Meta:
@@ -199,17 +241,23 @@ class ExecutionSerializer(serializers.ModelSerializer[ExecutionLog]):
             "error_msg",
             "logged_at",
             "output_tail",
+            "content_hidden",
         ]
         read_only_fields = fields
+        extra_kwargs: ClassVar = {"error_msg": {"allow_null": True}}
 
 
-class EventSerializer(serializers.ModelSerializer[JobEvent]):
-    """One transition of a job."""
+class EventSerializer(ContentSerializer[JobEvent]):
+    """One transition of a job. With `content_hidden` its reason lacks the error text."""
 
     class Meta:
         model = JobEvent
-        fields = ["id", "job_id", "old_status", "new_status", "reason", "actor", "at"]
+        fields = ["id", "job_id", "old_status", "new_status", "reason", "actor", "at", "content_hidden"]
         read_only_fields = fields
+
+    def to_representation(self, instance: JobEvent) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        return {**shown, "reason": bare(shown["reason"])} if shown["content_hidden"] else shown
 
 
 class LineSerializer(serializers.ModelSerializer[LogLine]):
@@ -255,9 +303,12 @@ class OutputQuerySerializer(StrictSerializer):
 class OutputSerializer(serializers.Serializer[Any]):
     """Lines of a job's output. Ask again with `after` set to `next` until `complete` is true."""
 
-    lines = LineSerializer(many=True)
+    lines = LineSerializer(many=True, allow_null=True, help_text="Null where content_hidden is true.")
     next = PlaceField(source="place", help_text="Where these lines end.")
     complete = serializers.BooleanField(help_text="The job has ended and no line follows.")
+    content_hidden = serializers.BooleanField(
+        help_text="Your role, or your API key, does not let you see the output of jobs."
+    )
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import drafts, notify, states, submission, submitting
+from jobs import allowed_types, drafts, notify, states, submission, submitting
+from jobs.allowed_types import TypeNotAllowed
 from jobs.drafts import Asked, Draft, Stored
 from jobs.models import Job, JobEvent
 from jobs.queue_room import QueueFull
@@ -77,7 +78,7 @@ def submit(
 
 def submit_each(
     asked: Sequence[Asked], *, now: datetime | None = None, wait: bool = True
-) -> list[Job | IdempotencyConflict | QueueFull | None]:
+) -> list[Job | IdempotencyConflict | QueueFull | TypeNotAllowed | None]:
     """Put jobs of any number of people into the queue, together; one answer for each, in order.
 
     One prediction, one statement; for requests that arrive at the same time. Keys may take several
@@ -85,6 +86,15 @@ def submit_each(
     key was deleted meanwhile, and without `wait` where the jobs of a limited organisation are just being counted for
     somebody else: nothing is stored, ask again. Otherwise as `submit`.
     """
+    refused = [allowed_types.refusal(one.org, one.wanted.type) for one in asked]
+    allowed = [one for one, refusal in zip(asked, refused, strict=True) if refusal is None]
+    made = iter(_made_or_not(allowed, now, wait) if allowed else ())
+    return [next(made) if refusal is None else refusal for refusal in refused]
+
+
+def _made_or_not(
+    asked: Sequence[Asked], now: datetime | None, wait: bool
+) -> list[Job | IdempotencyConflict | QueueFull | None]:
     wanted = drafts.drafts_of(asked)
     stored = _stored(wanted, now, wait=wait)
     known = Job.objects.in_bulk([row.job_id for row in stored if row.job_id and row.same and row.at is None])
@@ -110,7 +120,7 @@ def submit_many(
     queue, the first ones do. With `all_or_nothing`, one that is refused raises BulkRefused, or QueueFull, and nothing
     is stored. Otherwise as `submit`.
     """
-    checked = [_checked_or_refused(place, values) for place, values in enumerate(submissions)]
+    checked = [_checked_or_refused(org, place, values) for place, values in enumerate(submissions)]
     refused = {place: one for place, one in enumerate(checked) if isinstance(one, Submitted)}
     if all_or_nothing and refused:
         raise _bulk_refused(refused)
@@ -137,9 +147,10 @@ def cancel(*, job: Job, user: User) -> Job:
             return job
         if job.is_final:
             raise AlreadyFinal(f"The job is {job.status} already and cannot be cancelled.")
+        before = job.status
         _cancel_locked(job, _actor(user))
-        if job.user_id != user.pk:
-            audit.record(org=job.org, user=user, action="job.cancel", target=f"job {job.pk}: {job.name}")
+        target, details = f"job {job.pk}: {job.name}", {"from": before, "to": job.status}
+        audit.record(org=job.org, user=user, action="job.cancel", target=target, details=details)
     notify.changed([job.org_id])
     return job
 
@@ -171,11 +182,15 @@ def _checked(values: Mapping[str, Any], whole: str = "body") -> Submission:
         raise InvalidInput(fields={name or whole: texts for name, texts in error.fields.items()}) from None
 
 
-def _checked_or_refused(place: int, values: Submission | Mapping[str, Any]) -> Submission | Submitted:
+def _checked_or_refused(
+    org: Organization, place: int, values: Submission | Mapping[str, Any]
+) -> Submission | Submitted:
     try:
-        return values if isinstance(values, Submission) else _checked(values, f"jobs.{place}")
+        found = values if isinstance(values, Submission) else _checked(values, f"jobs.{place}")
     except InvalidInput as error:
         return Submitted("refused", error=error)
+    refusal = allowed_types.refusal(org, found.type)
+    return found if refusal is None else Submitted("refused", error=refusal)
 
 
 def _stored_many(

@@ -39,6 +39,11 @@ def is_platform_admin(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_platform_admin
 
 
+def sees_all(request: HttpRequest) -> bool:
+    """Whether rows of every organisation are shown: see `User.sees_all`."""
+    return isinstance(request.user, User) and request.user.sees_all
+
+
 class OrgRelatedFilter(RelatedFieldListFilter):
     """A list filter over a foreign key that offers the rows of the user's organisation only."""
 

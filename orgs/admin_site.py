@@ -5,6 +5,8 @@ Every ModelAdmin registers here, with `@admin.register(Model, site=site)`, and m
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -15,15 +17,16 @@ from django.core.paginator import InvalidPage
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from orgs import audit, roles
-from orgs.admin_scoping import OrgScopedAdmin, is_platform_admin
+from orgs import audit, refresh, roles, see_as
+from orgs.admin_scoping import OrgScopedAdmin, sees_all
 from orgs.exceptions import Forbidden
 from orgs.limits import count_request
 from orgs.models import User
+from orgs.scoping import seen_org
 
 
 def may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
@@ -43,9 +46,49 @@ class AdminLoginForm(AuthenticationForm):
             raise ValidationError(self.error_messages["invalid_login"], code="invalid_login")
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One number of the first page: `value` in words, `link` to where its rows are."""
+
+    label: str
+    value: str
+    link: str = ""
+
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
 class SmartQueueAdminSite(UnfoldAdminSite):
+    """Parts above bring their own: `add_page` a page of no model, `add_figures` numbers, `job_types` their names."""
+
     login_form = AdminLoginForm
-    index_title = "Administration"
+    index_title = "Overview"
+    job_types: tuple[str, ...] = ()
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._pages: dict[str, View] = {}
+        self._figures: list[Callable[[User], list[Figure]]] = []
+
+    def add_page(self, name: str, view: View) -> None:
+        """A page at /admin/NAME/, called "admin:NAME"; `view` asks for the role itself."""
+        self._pages[name] = view
+
+    def add_figures(self, load: Callable[[User], list[Figure]]) -> None:
+        """Numbers for the first page, of what the user sees."""
+        self._figures.append(load)
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [path(f"{name}/", self.admin_view(view), name=name) for name, view in self._pages.items()]
+
+    def extra_context(self, context: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
+        return {**context, "see_as": see_as.seen_as(request.user)}
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        user = request.user
+        assert isinstance(user, User)
+        figures = [figure for load in self._figures for figure in load(user)]
+        return super().index(request, {**(extra_context or {}), "figures": figures, "of": seen_org(user)})
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
@@ -80,6 +123,7 @@ class SmartQueueAdminSite(UnfoldAdminSite):
         with transaction.atomic():
             answer = super().password_change(request, extra_context)
             if user.password != before:
+                refresh.end_all(user)
                 audit.record(org=user.org, user=user, action="user.password", target=user.username)
         return answer
 
@@ -108,7 +152,7 @@ class SmartQueueAdminSite(UnfoldAdminSite):
     def get_log_entries(self, request: HttpRequest) -> QuerySet[LogEntry]:
         """The log knows no organisations, and a member's own entries may be from an earlier one."""
         entries = super().get_log_entries(request)
-        return entries if is_platform_admin(request) else entries.none()
+        return entries if sees_all(request) else entries.none()
 
 
 site = SmartQueueAdminSite()

@@ -14,13 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from orgs import audit, roles, selectors, services, tokens
+from orgs import audit, refresh, roles, selectors, services
 from orgs.exceptions import InvalidCredentials
 from orgs.limits import count_request
 from orgs.models import AuditEntry, User
 from orgs.pagination import IdCursorPagination, OldestFirst
 from orgs.queries import checked_query
-from orgs.scoping import OrgAPIMixin, org_of, require
+from orgs.scoping import OrgAPIMixin, require
 from orgs.serializers import (
     AuditEntrySerializer,
     AuditQuerySerializer,
@@ -28,18 +28,16 @@ from orgs.serializers import (
     InviteSerializer,
     LoginSerializer,
     MemberSerializer,
-    OrganizationCreateSerializer,
-    OrganizationSerializer,
-    OwnOrganizationSerializer,
     RegisterSerializer,
     TokenSerializer,
     UserSerializer,
 )
+from orgs.token_answers import token_answer
 
 
 def answers(success: int, shape: Any, *errors: int) -> dict[int, Any]:
     """The `responses` of a view for the OpenAPI schema; every error has the one shape."""
-    return {success: shape, **dict.fromkeys((*errors, 503), ErrorSerializer)}
+    return {success: shape, **dict.fromkeys((*errors, 429, 503), ErrorSerializer)}
 
 
 class OpenDoorView(APIView):
@@ -69,7 +67,7 @@ class LoginView(OpenDoorView):
     @extend_schema(
         request=LoginSerializer,
         responses=answers(200, TokenSerializer, 400, 401, 429),
-        summary="Change a username and password for an access token",
+        summary="Change a username and password for an access token and a refresh token",
         tags=["auth"],
         operation_id="auth_login",
     )
@@ -80,8 +78,7 @@ class LoginView(OpenDoorView):
         user = authenticate(request, **body.validated_data)
         if not isinstance(user, User):
             raise InvalidCredentials
-        token = {"access_token": tokens.issue_access_token(user), "token_type": "bearer"}
-        return Response(TokenSerializer({**token, "expires_in": settings.JWT_TTL_S, "user": user}).data)
+        return token_answer(user, refresh.log_in(user))
 
 
 @extend_schema_view(
@@ -101,22 +98,9 @@ class UserListView(OrgAPIMixin, ListAPIView[User]):
         return selectors.all_users()
 
 
-class OrganizationCreateView(OrgAPIMixin, APIView):
-    @extend_schema(
-        request=OrganizationCreateSerializer,
-        responses=answers(201, OrganizationSerializer, 400, 401, 409),
-        summary="Create an organisation and become its org admin",
-        tags=["orgs"],
-        operation_id="orgs_create",
-    )
-    def post(self, request: Request) -> Response:
-        body = OrganizationCreateSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        org = services.organization_create(user=self.user, **body.validated_data)
-        return Response(OrganizationSerializer(org).data, status=201)
-
-
 class InviteView(OrgAPIMixin, APIView):
+    action_of_keys = {"POST": roles.MEMBERS_MANAGE}
+
     @extend_schema(
         request=InviteSerializer,
         responses=answers(201, MemberSerializer, 400, 401, 403, 404, 409),
@@ -131,20 +115,6 @@ class InviteView(OrgAPIMixin, APIView):
         body.is_valid(raise_exception=True)
         member = services.organization_invite(org=org, actor=self.user, **body.validated_data)
         return Response(MemberSerializer(member).data, status=201)
-
-
-class OwnOrganizationView(OrgAPIMixin, APIView):
-    @extend_schema(
-        responses=answers(200, OwnOrganizationSerializer, 401, 403),
-        summary="Your organisation and your role in it",
-        tags=["orgs"],
-        operation_id="orgs_me",
-    )
-    def get(self, request: Request) -> Response:
-        org = org_of(self.user)
-        own = {"id": org.pk, "name": org.name, "created_at": org.created_at, "role": self.user.role}
-        count = selectors.members(user=self.user).count()
-        return Response(OwnOrganizationSerializer({**own, "member_count": count}).data)
 
 
 @extend_schema_view(
@@ -169,9 +139,10 @@ class MemberListView(OrgAPIMixin, ListAPIView[User]):
         parameters=[AuditQuerySerializer],
         responses=answers(200, AuditEntrySerializer(many=True), 400, 401, 403),
         summary="What people did in your organisation, newest first (org admins)",
-        description="Noted are pauses, replays, cancelled jobs of others, what workers are told, models put in "
-        "force, invitations, and accounts: changes of role, activity, organisation and password. Platform admins "
-        "read the entries of all organisations and of the platform.",
+        description="Noted are logins, invitations and members, changes of role, activity, organisation and password, "
+        "API keys, settings of the organisation, limits, pauses, replays, cancelled jobs, what workers are told and "
+        "models put in force. `seq` counts the entries of an organisation without a gap, and `hash` covers an entry "
+        "and the one before it. Platform admins read the entries of all organisations and of the platform.",
         tags=["orgs"],
         operation_id="orgs_me_audit",
     )
@@ -184,4 +155,4 @@ class AuditView(OrgAPIMixin, ListAPIView[AuditEntry]):
 
     def get_queryset(self) -> QuerySet[AuditEntry]:
         query = checked_query(AuditQuerySerializer, self.request, besides=("cursor", "page_size"))
-        return audit.entries(self.user, action=query.get("action"), by=query.get("user"))
+        return audit.entries(self.user, audit.Wanted(**query))

@@ -47,11 +47,40 @@ class Forbidden(SmartQueueError):
     http_status = 403
 
 
+class MissingScope(Forbidden):
+    """The API key has no scope that covers this."""
+
+    code = "insufficient_scope"
+
+
 class NoOrganization(SmartQueueError):
     """You belong to no organisation yet: create one with POST /orgs/, or ask an org admin to invite you."""
 
     code = "no_organization"
     http_status = 403
+
+
+class OrganizationClosed(SmartQueueError):
+    """Your organisation is suspended: ask the platform's administrators."""
+
+    code = "organization_suspended"
+    http_status = 403
+
+
+class OrganizationClosing(OrganizationClosed):
+    """Your organisation is to be deleted: only its org admins come in, to read and to take that back."""
+
+    code = "organization_closing"
+
+
+class LockedOut(OrganizationClosed):
+    """A password or refresh token is right, but the organisation's state keeps its user out."""
+
+    http_status = 401
+
+    def __init__(self, closed: OrganizationClosed) -> None:
+        super().__init__(closed.message)
+        self.code = closed.code
 
 
 class Conflict(SmartQueueError):
@@ -81,6 +110,6 @@ class RateLimited(SmartQueueError):
     code = "rate_limited"
     http_status = 429
 
-    def __init__(self, *, retry_after_s: int) -> None:
-        super().__init__(f"Too many requests: try again in {retry_after_s} s.")
+    def __init__(self, *, retry_after_s: int, what: str = "requests") -> None:
+        super().__init__(f"Too many {what}: try again in {retry_after_s} s.")
         self.retry_after_s = retry_after_s

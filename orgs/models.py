@@ -69,6 +69,12 @@ class Organization(models.Model):
         """Whether its members may come in and its jobs run: neither suspended nor on its way out."""
         return self.suspended_at is None and self.delete_at is None
 
+    def lets(self, role: str, action: str) -> bool:
+        """Whether the organisation's state leaves `action` to its members of this role."""
+        if self.suspended_at is not None:
+            return False
+        return self.delete_at is None or roles.may_while_closing(role, action)
+
 
 class Users(UserManager["User"]):
     """Makes users. `manage.py createsuperuser` makes a platform admin: roles decide, not Django's flags."""
@@ -111,6 +117,8 @@ class User(AbstractUser):
     def may(self, action: str) -> bool:
         """Whether role, organisation and API key, if one was used, allow `action`."""
         if not self.is_active or (self.key is not None and not roles.covers(self.key.scopes, action)):
+            return False
+        if not self.is_platform_admin and self.org is not None and not self.org.lets(self.role, action):
             return False
         return roles.may(self.role, action) or (
             roles.may_if_org_allows(self.role, action)

@@ -73,6 +73,11 @@ ALLOWED: dict[str, frozenset[str]] = {VIEWER: _VIEWER, USER: _USER, ORG_ADMIN: _
 # What a role may do only where the organisation allows it.
 IF_ORG_ALLOWS: dict[str, frozenset[str]] = {VIEWER: frozenset({JOBS_CONTENT})}
 
+# What is left to the org admins of an organisation that is to be deleted, until it is or they take it back.
+WHILE_CLOSING: dict[str, frozenset[str]] = {
+    ORG_ADMIN: frozenset({JOBS_READ, JOBS_CONTENT, AUDIT_READ, MEMBERS_READ, ORG_MANAGE, ORG_ADMINISTER})
+}
+
 # What each scope of an API key covers; whose key it is must be allowed the action as well.
 SCOPES: dict[str, frozenset[str]] = {
     "jobs:read": frozenset({JOBS_READ, JOBS_CONTENT}),
@@ -93,6 +98,11 @@ def may(role: str, action: str) -> bool:
 def may_if_org_allows(role: str, action: str) -> bool:
     """Whether `role` allows `action` in an organisation that has said so."""
     return action in IF_ORG_ALLOWS.get(role, frozenset())
+
+
+def may_while_closing(role: str, action: str) -> bool:
+    """Whether `role` allows `action` in an organisation that is to be deleted."""
+    return action in WHILE_CLOSING.get(role, frozenset())
 
 
 def covers(scopes: Iterable[str], action: str) -> bool:

@@ -17,5 +17,5 @@ class JWTAuthenticationExtension(OpenApiAuthenticationExtension):
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "The access_token that POST /auth/login answers.",
+            "description": "The access_token that POST /auth/login or POST /auth/refresh answers, or an API key.",
         }

@@ -13,8 +13,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.http import HttpRequest, HttpResponseBase
 
-from orgs.exceptions import Forbidden, NoOrganization
-from orgs.models import Organization, User
+from orgs import roles
+from orgs.exceptions import Forbidden, MissingScope, NoOrganization, OrganizationClosed, OrganizationClosing
+from orgs.models import ApiKey, Organization, User
+from orgs.standing import may_come_in
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -76,9 +78,18 @@ class OrgManager(models.Manager[M]):
 
 
 def require(user: User | AnonymousUser, action: str) -> User:
-    """The user, if the role allows `action`; raises Forbidden otherwise."""
+    """The user, if role and API key allow `action`; raises Forbidden, and MissingScope for what the key lacks."""
     if isinstance(user, User) and user.may(action):
         return user
+    if isinstance(user, User) and user.key is not None:
+        require_scope(user.key, action)
+    if (
+        isinstance(user, User)
+        and not user.is_platform_admin
+        and user.org is not None
+        and not user.org.is_open
+    ):
+        raise OrganizationClosing if user.org.suspended_at is None else OrganizationClosed
     raise Forbidden(f"Your role does not allow this ({action}).")
 
 
@@ -89,10 +100,33 @@ def org_of(user: User) -> Organization:
     return user.org
 
 
+def seen_org(user: User) -> Organization | None:
+    """The one organisation whose figures `user` is shown: the own one, or the one that a platform admin looks at."""
+    if user.seen_as_org_id is not None:
+        return Organization.objects.filter(pk=user.seen_as_org_id).first()
+    return user.org
+
+
+def require_scope(key: ApiKey, action: str) -> None:
+    """Raises MissingScope, naming the scope, for an API key that does not cover `action`."""
+    if roles.covers(key.scopes, action):
+        return
+    scopes = [scope for scope, actions in roles.SCOPES.items() if action in actions]
+    if not scopes:
+        raise MissingScope(f"This cannot be done with an API key ({action}): log in.")
+    raise MissingScope(f"The API key lacks the scope {' or '.join(scopes)} ({action}).")
+
+
 class OrgAPIMixin(_APIView):
-    """For API views: `self.user` is a User, and `action_needed` names what each method requires."""
+    """For API views: `self.user` is a User, and `action_needed` names what each method requires.
+
+    An API key is refused where a method requires nothing by name, unless `action_of_keys` names what a key has to
+    cover before the view itself looks, or the view is `for_any_key`.
+    """
 
     action_needed: dict[str, str] = {}
+    action_of_keys: dict[str, str] = {}
+    for_any_key = False
 
     @property
     def user(self) -> User:
@@ -101,9 +135,18 @@ class OrgAPIMixin(_APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        may_come_in(request.user)
         method = "GET" if request.method == "HEAD" else request.method or ""
         if action := self.action_needed.get(method):
             require(request.user, action)
+        elif (key := self.user.key) is not None and hasattr(self, method.lower()):
+            self._check_key(key, method)
+
+    def _check_key(self, key: ApiKey, method: str) -> None:
+        if action := self.action_of_keys.get(method):
+            require_scope(key, action)
+        elif not self.for_any_key:
+            raise MissingScope("This cannot be done with an API key: log in.")
 
 
 class OrgPageMixin(LoginRequiredMixin):
@@ -118,6 +161,8 @@ class OrgPageMixin(LoginRequiredMixin):
         return self.request.user
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated and self.action_needed:
-            require(request.user, self.action_needed)
+        if request.user.is_authenticated:
+            may_come_in(request.user)
+            if self.action_needed:
+                require(request.user, self.action_needed)
         return super().dispatch(request, *args, **kwargs)

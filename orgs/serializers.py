@@ -101,10 +101,16 @@ class MemberSerializer(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
 
+class RefreshSerializer(StrictSerializer):
+    refresh_token = serializers.CharField(max_length=200)
+
+
 class TokenSerializer(serializers.Serializer[Any]):
     access_token = serializers.CharField()
     token_type = serializers.ChoiceField(choices=["bearer"])
     expires_in = serializers.IntegerField(help_text="Seconds.")
+    refresh_token = serializers.CharField(help_text="For POST /auth/refresh, once.")
+    refresh_expires_in = serializers.IntegerField(help_text="Seconds.")
     user = UserSerializer()
 
 
@@ -115,23 +121,23 @@ class OrganizationSerializer(serializers.ModelSerializer[Organization]):
         read_only_fields = fields
 
 
-class OwnOrganizationSerializer(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    name = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    role = serializers.ChoiceField(choices=list(roles.ROLES.items()), help_text="Your role in it.")
-    member_count = serializers.IntegerField()
-
-
 class AuditQuerySerializer(StrictSerializer):
     """Which entries of the audit log to list."""
 
     action = serializers.CharField(
-        max_length=60, required=False, help_text="Exactly this action: job.cancel."
+        max_length=60,
+        required=False,
+        help_text="Exactly this action, or all that begin alike: `job.cancel`, `limit.*`.",
     )
     user = serializers.IntegerField(
         min_value=1, max_value=2**63 - 1, required=False, help_text="Id of the user who did it."
     )
+    target = serializers.CharField(
+        max_length=200, required=False, help_text="A part of the target, any case."
+    )
+    request_id = serializers.CharField(max_length=64, required=False, help_text="All that one request did.")
+    since = serializers.DateTimeField(required=False, help_text="Not before this time.")
+    until = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
@@ -144,9 +150,23 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
         source="shown_user_id", allow_null=True, help_text="null: the platform, or somebody who is gone."
     )
     target = serializers.CharField(help_text="What it was done to.")
-    details = serializers.DictField(help_text="What else there is to know; its names depend on the action.")
+    details = serializers.DictField(
+        help_text="What else there is to know, with the old state as `from` and the new one as `to`."
+    )
+    ip = serializers.CharField(
+        source="shown_ip", allow_null=True, help_text="Address of the client; null where `user_id` is hidden."
+    )
+    key_id = serializers.IntegerField(
+        source="shown_key_id", allow_null=True, help_text="The API key by which it was done."
+    )
+    request_id = serializers.CharField(help_text="`X-Request-ID` of the request; empty: a command did it.")
+    seq = serializers.IntegerField(help_text="Its number in the organisation, from 1.")
+    hash = serializers.CharField(help_text="SHA-256 of the entry and of the hash before it.")
 
     class Meta:
         model = AuditEntry
-        fields = ["id", "org_id", "user_id", "actor", "action", "target", "details", "at"]
+        fields = [
+            "id", "org_id", "seq", "user_id", "actor", "action", "target", "details", "at", "ip", "key_id",
+            "request_id", "hash",
+        ]  # fmt: skip
         read_only_fields = fields

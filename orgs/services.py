@@ -1,7 +1,8 @@
 """What people may do to organisations and their members. The only writer of `orgs`.
 
-Races end at the database: names are unique there, and whoever moves a user into an organisation holds
-the user's row first. Raises the errors of `orgs.exceptions`.
+Who belongs to no organisation yet is behind every wall, so these look without one. Races end at the database: names
+are unique there, and whoever moves a user into an organisation holds the user's row first. Raises the errors of
+`orgs.exceptions`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from orgs import audit, roles
+from orgs import audit, roles, walls
 from orgs.exceptions import Conflict, InvalidInput, NotFound
 from orgs.models import Organization, User
 from orgs.scoping import require
@@ -19,6 +20,7 @@ from orgs.selectors import organization_of
 GRANTED_BY_ORG_ADMINS = (roles.ORG_ADMIN, roles.USER, roles.VIEWER)
 
 
+@walls.everything()
 def user_register(*, username: str, password: str, email: str = "") -> User:
     """A new user without an organisation. Raises InvalidInput, and Conflict for a username that is taken."""
     user = User(username=User.normalize_username(username), email=User.objects.normalize_email(email))
@@ -38,6 +40,7 @@ def user_register(*, username: str, password: str, email: str = "") -> User:
     return user
 
 
+@walls.everything()
 @transaction.atomic
 def organization_create(*, user: User, name: str) -> Organization:
     """A new organisation; its creator becomes its org admin, a platform admin stays what they are.
@@ -52,9 +55,11 @@ def organization_create(*, user: User, name: str) -> Organization:
     if not locked.is_platform_admin:
         _join(locked, org, roles.ORG_ADMIN)
         user.org, user.role = org, roles.ORG_ADMIN
+    audit.record(org=org, user=user, action="org.create", target=org.name)
     return org
 
 
+@walls.everything()
 @transaction.atomic
 def organization_invite(*, org: Organization, actor: User, username: str, role: str) -> User:
     """Make an existing user without an organisation a member of `org`, and return that user.

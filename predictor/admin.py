@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from jobs.admin import PlatformAdmin
 from orgs import roles
+from orgs.admin_shown import moment
 from orgs.admin_site import site
 from orgs.exceptions import SmartQueueError
 from orgs.models import User
@@ -30,8 +31,8 @@ class ModelVersionAdmin(PlatformAdmin):
         "active",
         "trained_on",
         "first_metrics",
-        "created_at",
-        "activated_at",
+        "made",
+        "put_in_force_at",
         "parent",
     )
     list_filter = ("kind", "origin", "active")
@@ -42,19 +43,28 @@ class ModelVersionAdmin(PlatformAdmin):
         "origin",
         "active",
         "pinned",
-        "created_at",
-        "activated_at",
+        "made",
+        "put_in_force_at",
         "parent",
         "trained_on",
         "window_start",
         "window_end",
         "all_metrics",
     )
-    readonly_fields = ("all_metrics",)
+    readonly_fields = ("all_metrics", "made", "put_in_force_at")
+    empty_list = "No model has been trained yet."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         rows: QuerySet[ModelVersion] = super().get_queryset(request)
         return rows.select_related("parent").defer("weights", "parent__weights")
+
+    @admin.display(description="made (UTC)", ordering="created_at")
+    def made(self, version: ModelVersion) -> str:
+        return moment(version.created_at)
+
+    @admin.display(description="put in force (UTC)", ordering="activated_at")
+    def put_in_force_at(self, version: ModelVersion) -> str:
+        return moment(version.activated_at)
 
     @admin.display(description="metrics")
     def first_metrics(self, version: ModelVersion) -> str:

@@ -26,7 +26,9 @@ from predictor.serializers import (
 )
 
 
-class PredictView(APIView):
+class PredictView(OrgAPIMixin, APIView):
+    action_of_keys = {"POST": roles.JOBS_READ}
+
     @extend_schema(
         request=PredictRequestSerializer,
         responses={200: PredictResponseSerializer, **dict.fromkeys((400, 401, 503), ErrorSerializer)},
@@ -63,7 +65,8 @@ class PredictView(APIView):
         operation_id="predictor_models",
     )
 )
-class ModelListView(ListAPIView[ModelVersion]):
+class ModelListView(OrgAPIMixin, ListAPIView[ModelVersion]):
+    action_of_keys = {"GET": roles.JOBS_READ}
     serializer_class = ModelVersionSerializer
     pagination_class = IdCursorPagination
 

@@ -123,7 +123,7 @@ class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
     def to_representation(self, instance: ModelVersion) -> dict[str, Any]:
         shown = super().to_representation(instance)
-        if not self.context["request"].user.is_platform_admin:
+        if not self.context["request"].user.sees_all:
             shown |= dict.fromkeys(self.OF_ALL_ORGANISATIONS)
         return shown
 

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from jobs import services
 from jobs.models import Job
+from jobs.payloads import JOB_TYPES
 from orgs import roles
 from orgs.models import Organization, User
 
@@ -91,7 +92,9 @@ def ensure_people(data_dir: Path) -> dict[str, str]:
     path = data_dir / "demo_logins.json"
     logins: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     with transaction.atomic():
-        org, _ = Organization.objects.get_or_create(name=ORG_NAME)
+        org, new = Organization.objects.get_or_create(name=ORG_NAME, defaults={"job_types": list(JOB_TYPES)})
+        if not new and org.job_types is None:  # from before there were grants
+            Organization.objects.filter(pk=org.pk).update(job_types=list(JOB_TYPES))
         for username, role in PEOPLE.items():
             user = User.objects.filter(username=username).first()
             if user is None:

@@ -71,10 +71,13 @@ def env_float(name: str, default: float, meaning: str, *, low: float, high: floa
     return _number(name, str(default), float, accepts, low, high)
 
 
-def env_rate(name: str, default: str, meaning: str) -> str:
-    accepts = "number/period with period s, m, h or d, as in 5/m"
+def env_rate(name: str, default: str, meaning: str, *, or_off: bool = False) -> str:
+    """The rate; empty for "off", where that is accepted."""
+    accepts = "number/period with period s, m, h or d, as in 5/m" + (", or off" if or_off else "")
     _record(name, accepts, default, meaning)
     value = os.environ.get(name, "") or default
+    if or_off and value == "off":
+        return ""
     if not re.fullmatch(r"[1-9][0-9]{0,8}/[smhd]", value):
         raise _wrong(name, value, accepts)
     return value

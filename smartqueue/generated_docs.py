@@ -44,6 +44,16 @@ one's own organisation; the platform admin (`admin`) sees and does it in all of 
 
 """
 
+SCOPES_HEAD = """
+## Scopes of API keys
+
+What a key may do, of what the role of its user allows. No scope covers the actions that are not here: nobody does them
+with a key.
+
+| scope | actions |
+|---|---|
+"""
+
 API_HEAD = """\
 # REST API
 
@@ -51,7 +61,17 @@ Written by `make docs` from the OpenAPI schema, which the server gives at `/sche
 loads nothing from elsewhere. This page says what the schema does not.
 
 - All bodies are JSON. A path's last slash, or its absence, is part of it: `/jobs/` is right, `/jobs` is 404.
-- Log in with `POST /auth/login` and send `Authorization: Bearer TOKEN`. Tokens live for `expires_in` seconds.
+- Programs send an API key with each request, `Authorization: Bearer sq_...`. People make keys on the dashboard (*API
+  keys*) or with `POST /orgs/me/keys`; a key is shown once, acts for whom it belongs to, and does what its scopes and
+  their role allow ([roles.md](roles.md)). What lacks a scope is 403 `insufficient_scope` and names it. A key is refused
+  from the next request on when it is revoked or expired, and when its user is no active member any more. Keys make no
+  keys, and change nothing of their user's own account.
+- People log in with `POST /auth/login` and send `Authorization: Bearer ACCESS_TOKEN`, for `expires_in` seconds. Before
+  they are over, `POST /auth/refresh` changes the `refresh_token` for new ones of both. A refresh token serves once:
+  where one comes a second time it was copied, and the whole login ends. `POST /auth/logout` ends it too, and so do a
+  new password and an account that is not active any more.
+- 401 is `invalid_token`, or `organization_suspended` and `organization_closing` where the organisation's state keeps
+  its members out.
 - Errors have one shape, `{"error": {"code", "message", "fields"?}}`; `fields` maps dotted field names to sentences.
 - What belongs to another organisation does not exist for you: 404. What your role does not allow: 403.
 - Lists are pages: follow `next`. 429 and 503 carry `Retry-After`.
@@ -167,7 +187,7 @@ def states() -> str:
 
 
 def roles() -> str:
-    from orgs.roles import ALLOWED, MEANING, ROLES
+    from orgs.roles import ALLOWED, MEANING, ROLES, SCOPES
 
     head = "".join(f" `{role}` |" for role in ROLES)
     rows = [
@@ -176,7 +196,8 @@ def roles() -> str:
         + "\n"
         for action, meaning in MEANING.items()
     ]
-    return f"{ROLES_HEAD}| action | what it is |{head}\n|---|---|{'---|' * len(ROLES)}\n" + "".join(rows)
+    table = f"{ROLES_HEAD}| action | what it is |{head}\n|---|---|{'---|' * len(ROLES)}\n" + "".join(rows)
+    return table + SCOPES_HEAD + "".join(_scope_row(scope) for scope in SCOPES)
 
 
 def api() -> str:
@@ -189,6 +210,13 @@ def api() -> str:
         for method, operation in methods.items()
     ]
     return API_HEAD + "".join(rows) + API_TAIL + explain_docs.section() + NIGHTLY_JOB
+
+
+def _scope_row(scope: str) -> str:
+    from orgs.roles import MEANING, SCOPES
+
+    actions = ", ".join(f"`{action}`" for action in MEANING if action in SCOPES[scope])
+    return f"| `{scope}` | {actions} |\n"
 
 
 def _row(variable: Variable) -> str:

@@ -82,6 +82,7 @@ class Platform:
             str(fd),
             "--no-proxy-headers",
         ]
+        web += ["--ws-max-size", "65536"]  # pages listen, and send nothing
         web += ["--no-server-header", "--timeout-graceful-shutdown", "3", "--app-dir", str(settings.BASE_DIR)]
         self.supervisor.start(Child("web", web, pass_fds=(fd,)))
         for number in (1, 2):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
 
+from jobs.payloads import JOB_TYPES
 from smartqueue.env import env_bool, env_float, env_int, env_list
 
 LEASE_S = env_float(
@@ -132,4 +133,32 @@ WORKERS_MAX = env_int(
     "The most that smartqueue_workers_wanted asks for.",
     low=1,
     high=10_000,
+)
+
+# Organisations
+JOB_TYPES_FOR_ALL = env_list(
+    "SMARTQUEUE_JOB_TYPES",
+    "http,etl,ml,python",
+    "Job types that every organisation may submit unless the platform's administrators choose others for it; "
+    "shell jobs run any command as the worker's user.",
+)
+KNOWN_JOB_TYPES = list(JOB_TYPES)  # for orgs, which knows nothing of jobs
+if unknown := set(JOB_TYPES_FOR_ALL) - set(JOB_TYPES):
+    raise ImproperlyConfigured(
+        f"SMARTQUEUE_JOB_TYPES: expected some of {', '.join(JOB_TYPES)}, found {', '.join(sorted(unknown))}."
+    )
+RETENTION_DAYS = env_int(
+    "SMARTQUEUE_RETENTION_DAYS",
+    0,
+    "Days for which ended jobs are kept with their output, unless the organisation has a number of its own; "
+    "0: for ever.",
+    low=0,
+    high=3650,
+)
+ORG_DELETE_GRACE_H = env_float(
+    "SMARTQUEUE_ORG_DELETE_GRACE_H",
+    7 * 24,
+    "Hours between the request to delete an organisation and its end; until then its org admins take it back.",
+    low=0,
+    high=8760,
 )

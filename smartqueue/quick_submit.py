@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +23,11 @@ from jobs import services, submission
 from jobs.api import submission_values
 from jobs.database import DATABASE_AWAY, lost_the_session, use_own_session
 from jobs.models import Job
-from jobs.serializers import job_as_dict
+from jobs.serializers import job_for
 from jobs.submission import Submission
-from orgs import jwt, roles, tokens
-from orgs.exceptions import SmartQueueError
+from orgs import api_limits, bearers, jwt, request_facts, roles, walls
+from orgs.bearers import Bearer
+from orgs.exceptions import RateLimited, SmartQueueError
 from orgs.models import User
 from smartqueue import parsers
 from smartqueue.errors import INTERNAL, problem_of
@@ -44,14 +45,23 @@ LIMITS = {"lock_timeout": "100ms", "statement_timeout": "5s"}
 # It hands sessions from one client to another, and would hand settings on with them.
 _BEHIND_POOLER = bool(settings.DATABASE_DIRECT_URL)
 
-Answer = Job | Exception | None
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A job, and the user who is told of it."""
+
+    user: User
+    job: Job
+
+
+Answer = Stored | Exception | None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A checked submission and the user whose token came with it."""
+    """A checked submission, and whom the token that came with it stands for."""
 
-    user_id: int
+    bearer: Bearer
     submission: Submission
 
 
@@ -86,7 +96,9 @@ class QuickSubmit:
             await self._application(scope, replayed(body, receive), send)
             return
         status, content, more = _rendered(answer)
-        head = [*self._headers, (b"Content-Length", str(len(content)).encode()), *more]
+        request_id = request_facts.request_id(headers[b"x-request-id"].decode("latin-1")).encode()
+        of_this = ((b"X-Request-ID", request_id), (b"Content-Length", str(len(content)).encode()))
+        head = [*self._headers, *of_this, *more]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": content})
         self._count(status, len(body), len(content), time.perf_counter() - began)
@@ -98,17 +110,18 @@ def _wanted(headers: Headers, body: bytes) -> Wanted:
     if scheme.lower() != "bearer":
         raise Unusual
     try:
-        user_id = tokens.subject_of(token.strip())
+        bearer = bearers.bearer_of(token.strip())
         values = submission_values(parsers.loads(body), key)
-        return Wanted(user_id, submission.parse(values, timeout_s=settings.JOB_TIMEOUT_S))
+        return Wanted(bearer, submission.parse(values, timeout_s=settings.JOB_TIMEOUT_S))
     except (jwt.InvalidToken, SmartQueueError, ValueError, RecursionError):
         raise Unusual from None
 
 
-def _rendered(answer: Job | Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+def _rendered(answer: Stored | Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
     """Status, body, and the headers that belong to it."""
-    if isinstance(answer, Job):
-        return 201 if answer.was_created else 200, JSONRenderer().render(job_as_dict(answer)), []
+    if isinstance(answer, Stored):
+        shown = JSONRenderer().render(job_for(answer.user, answer.job))
+        return 201 if answer.job.was_created else 200, shown, []
     problem = problem_of(answer)
     if problem is None:
         logger.error("action=quick_submit_failed", exc_info=answer)
@@ -120,24 +133,43 @@ def _rendered(answer: Job | Exception) -> tuple[int, bytes, list[tuple[bytes, by
 def _write(group: Sequence[Wanted]) -> list[Answer]:
     """Runs in a thread of the group commit. None: the view has to answer, and nothing is stored for it."""
     answers: list[Answer] = [None] * len(group)
+    within: dict[int, services.Asked] = {}
     try:
-        users = _users({wanted.user_id for wanted in group})
+        users = _users({wanted.bearer for wanted in group})
         asked = {
             place: services.Asked(user.org, user, wanted.submission)
             for place, wanted in enumerate(group)
-            if (user := users.get(wanted.user_id)) and user.org and user.may(roles.JOBS_SUBMIT)
+            if (user := users.get(wanted.bearer)) and user.org and user.may(roles.JOBS_SUBMIT)
         }
-        with _whole_or_nothing(group):
-            stored = services.submit_each(list(asked.values()), wait=False)
-        for place, answer in zip(asked, stored, strict=True):
-            answers[place] = answer
+        refused = _counted(asked)
+        within = {place: one for place, one in asked.items() if place not in refused}
+        with walls.only(*{user.org_id for user in users.values()}), _whole_or_nothing(group):
+            stored = services.submit_each(list(within.values()), wait=False)
+        for (place, one), answer in zip(within.items(), stored, strict=True):
+            assert one.user is not None
+            answers[place] = Stored(one.user, answer) if isinstance(answer, Job) else answer
+        for place, refusal in refused.items():
+            answers[place] = refusal
     except Exception as error:
         if _is_refusal(error):
+            for one in within.values():
+                api_limits.give_back(one.user)  # the view counts them again
             return [None] * len(group)  # nothing is stored: each is tried by itself
         # Not tried again: whether the jobs were committed before the connection broke is not known.
         connection.close()
         return [error] * len(group)
     return answers
+
+
+def _counted(asked: Mapping[int, services.Asked]) -> dict[int, RateLimited]:
+    """The refusals of those that are over the limit of their user or organisation, by place."""
+    refused = {}
+    for place, one in asked.items():
+        try:
+            api_limits.count(one.user)
+        except RateLimited as error:
+            refused[place] = error
+    return refused
 
 
 @contextmanager
@@ -165,10 +197,10 @@ def _use_own_session() -> None:
     )
 
 
-def _users(ids: set[int]) -> dict[int, User]:
-    """Tried twice, for it only reads: this thread keeps its connection, which may have died meanwhile."""
+def _users(asking: set[Bearer]) -> dict[Bearer, User]:
+    """Tried twice, for a second time does no harm: this thread keeps its connection, which may have died meanwhile."""
     try:
-        return tokens.active_users(ids)
+        return bearers.open_users(asking)
     except DATABASE_AWAY:
         connection.close()
-        return tokens.active_users(ids)
+        return bearers.open_users(asking)

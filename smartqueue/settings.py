@@ -15,6 +15,9 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from smartqueue import local_data, postgres, site_settings
+from smartqueue.browser_settings import *  # noqa: F403 - they are settings like those below
+from smartqueue.browser_settings import CORS_ALLOWED_ORIGINS, SECURITY_CHECKS_SILENCED
+from smartqueue.door_settings import *  # noqa: F403 - they are settings like those below
 from smartqueue.env import (
     env_bool,
     env_choice,
@@ -22,7 +25,6 @@ from smartqueue.env import (
     env_int,
     env_list,
     env_path,
-    env_rate,
     env_secret,
     env_str,
 )
@@ -135,10 +137,28 @@ if len(SECRET_KEY) < 32:
         "SMARTQUEUE_SECRET_KEY: expected at least 32 characters "
         "(python -c 'import secrets; print(secrets.token_urlsafe(48))' makes one)."
     )
+SECRET_KEY_FALLBACKS = [
+    key.strip()
+    for key in env_secret(
+        "SMARTQUEUE_SECRET_KEY_FALLBACKS",
+        "Comma-separated older secret keys: what they signed, sessions too, is still accepted.",
+    ).split(",")
+    if key.strip()
+]
+if any(len(key) < 32 for key in SECRET_KEY_FALLBACKS):
+    raise ImproperlyConfigured(
+        "SMARTQUEUE_SECRET_KEY_FALLBACKS: expected at least 32 characters in each key."
+    )
+
+
+def _derived_jwt_secret(key: str) -> str:
+    return hashlib.sha256(b"jwt:" + key.encode()).hexdigest()
+
+
 JWT_SECRET = env_secret(
     "SMARTQUEUE_JWT_SECRET",
     "Signs access tokens (HMAC-SHA256). At least 32 characters.",
-    default=hashlib.sha256(b"jwt:" + SECRET_KEY.encode()).hexdigest(),
+    default=_derived_jwt_secret(SECRET_KEY),
     shown="derived from SMARTQUEUE_SECRET_KEY",
 )
 JWT_PREVIOUS_SECRETS = [
@@ -152,7 +172,23 @@ if any(len(secret) < 32 for secret in [JWT_SECRET, *JWT_PREVIOUS_SECRETS]):
     raise ImproperlyConfigured(
         "SMARTQUEUE_JWT_SECRET and SMARTQUEUE_JWT_PREVIOUS_SECRETS: expected at least 32 characters in each secret."
     )
+if _derived_jwt_secret(SECRET_KEY) == JWT_SECRET:
+    JWT_PREVIOUS_SECRETS += map(_derived_jwt_secret, SECRET_KEY_FALLBACKS)
 JWT_TTL_S = env_int("SMARTQUEUE_JWT_TTL_S", 900, "Life of an access token in seconds.", low=30, high=86_400)
+REFRESH_TTL_S = env_int(
+    "SMARTQUEUE_REFRESH_TTL_S",
+    14 * 86_400,
+    "Life of a refresh token in seconds; each use begins it anew.",
+    low=60,
+    high=365 * 86_400,
+)
+API_KEY_MAX_DAYS = env_int(
+    "SMARTQUEUE_API_KEY_MAX_DAYS",
+    365,
+    "Days that an API key lasts at most; 0: keys without an end may be made.",
+    low=0,
+    high=3650,
+)
 ALLOWED_HOSTS = env_list(
     "SMARTQUEUE_ALLOWED_HOSTS",
     "localhost,127.0.0.1,[::1]",
@@ -161,11 +197,9 @@ ALLOWED_HOSTS = env_list(
 CSRF_TRUSTED_ORIGINS = env_list(
     "SMARTQUEUE_CSRF_TRUSTED_ORIGINS", "", "Origins such as https://queue.example.org when a proxy ends TLS."
 )
-HTTPS = env_bool("SMARTQUEUE_HTTPS", False, "Secure cookies, HSTS and redirects to https.")
-RATE_REGISTER = env_rate("SMARTQUEUE_RATE_REGISTER", "5/m", "Registrations per client address.")
-RATE_LOGIN = env_rate("SMARTQUEUE_RATE_LOGIN", "10/m", "Logins per client address.")
 
 AUTH_USER_MODEL = "orgs.User"
+AUTHENTICATION_BACKENDS = ["orgs.admission.PasswordBackend"]
 CSRF_FAILURE_VIEW = "smartqueue.errors.csrf_failure"
 LOGIN_URL = "/dashboard/login/"
 LOGIN_REDIRECT_URL = "/dashboard/"
@@ -182,13 +216,6 @@ AUTH_PASSWORD_VALIDATORS = [
 # Browsers keep cookies by host, not by port: two clones on one machine need names of their own.
 COOKIE_SUFFIX = f"_{hashlib.sha256(str(DATA_DIR).encode()).hexdigest()[:8]}" if EMBEDDED_POSTGRES else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"sessionid{COOKIE_SUFFIX}", f"csrftoken{COOKIE_SUFFIX}"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
-SESSION_COOKIE_HTTPONLY = True
-X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # Processes
@@ -236,10 +263,15 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "smartqueue.browser_policy.BrowserPolicyMiddleware",
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "smartqueue.middleware.FactsMiddleware",
     "smartqueue.middleware.SiteMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "orgs.admission.WallMiddleware",
+    "orgs.see_as.SeeAsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -285,7 +317,7 @@ STORAGES = {
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 CACHES = {"default": {"BACKEND": "smartqueue.pgcache.PostgresCache", "LOCATION": "smartqueue_cache"}}
 # W001 only says that the cache backend is not on a list; tests/smartqueue/test_pgcache.py proves it atomic.
-SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001", *SECURITY_CHECKS_SILENCED]
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
 REST_FRAMEWORK = site_settings.REST_FRAMEWORK

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from django.templatetags.static import static
 
+from smartqueue import admin_navigation
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "orgs.authentication.JWTAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["orgs.api_limits.ApiThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["smartqueue.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -52,4 +55,20 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")}
     ],
+    "SITE_ICON": lambda request: static("img/favicon.svg"),
+    "SITE_SUBHEADER": "Administration",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": admin_navigation.COLOURS,
+    "STYLES": [lambda request: static("css/admin.css")],
+    "SCRIPTS": [
+        lambda request: static("js/admin.js"),
+        lambda request: static("js/admin_expressions.js"),
+    ],
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": admin_navigation.navigation,
+    },
+    "ACCOUNT": {"navigation": [{"title": "Dashboard", "link": "/dashboard/"}]},
 }

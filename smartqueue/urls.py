@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("analytics.urls")),
     path("", include("predictor.urls")),
     path("dashboard/", include("smartqueue.pages_urls")),
+    path("dashboard/", include("orgs.pages_urls")),
     path("dashboard/", include("jobs.pages_urls")),
     path("dashboard/", include("analytics.pages_urls")),
     path("admin/", site.urls),

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from jobs import notify
-from orgs import roles, tokens
+from orgs import api_limits, roles, tokens
 from orgs.models import Organization, User
 
 PASSWORD = "correct horse battery"
@@ -81,6 +81,7 @@ def _fresh_counters(request: pytest.FixtureRequest) -> None:
     if "db" in request.fixturenames or request.node.get_closest_marker("django_db"):
         request.getfixturevalue("db")
         cache.clear()
+        api_limits.forget()
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class Processes:
             "SMARTQUEUE_DATABASE_DIRECT_URL": "",
             "PYTHONDEVMODE": "",
             "SMARTQUEUE_LEARNING": "false",
+            "SMARTQUEUE_JOB_TYPES": "http,shell,etl,ml,python",
             **environment,
         }
         self.started: list[subprocess.Popen[bytes]] = []

@@ -12,6 +12,9 @@ STORAGES = {
 PREDICTION_FRESH_S = 0.0  # tests that end a job look for its effect at once; tests/predictor/test_recent.py
 # Asked in the thread of the test: another one has a connection of its own and sees nothing uncommitted.
 PREDICTION_DEADLINE_MS = 0.0
+JOB_TYPES_FOR_ALL = ["http", "shell", "etl", "ml", "python"]  # tests/jobs_api/test_job_types.py
 LEARNING = (
     False  # a process of its own: tests/predictor/test_learning.py, tests/scheduling/test_learn_duty.py
 )
+# Each count inside a test's transaction would make a connection: tests/orgs/test_api_limits.py sets them.
+RATE_USER = RATE_ORG = ""

@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orgs import wording
-from orgs.models import User
+from orgs import see_as, wording
+from orgs.models import Organization, User
 
 register = template.Library()
 
@@ -24,6 +24,12 @@ register.filter("role_name", wording.role_name)
 def may(user: User | AnonymousUser, action: str) -> bool:
     """`{% if user|may:"jobs.submit" %}`"""
     return isinstance(user, User) and user.may(action)
+
+
+@register.simple_tag
+def seen_as(user: User | AnonymousUser) -> Organization | None:
+    """The organisation that a platform admin looks at: see `orgs.see_as`."""
+    return see_as.seen_as(user)
 
 
 @register.filter

@@ -30,6 +30,12 @@ def test_no_shell_stands_between_the_signal_and_python(name: str) -> None:
     assert not {"sh", "bash", "/bin/sh"} & set(words)
 
 
+def test_the_server_leaves_the_clients_address_alone() -> None:
+    words = json.loads(last_instruction("CMD"))
+    assert "--no-proxy-headers" in words
+    assert "--proxy-headers" not in words
+
+
 def test_base_image_is_pinned_and_the_same_in_both_stages() -> None:
     (base,) = [rest for word, rest in dockerfile() if word == "ARG"]
     assert re.fullmatch(r"BASE=python:3\.1[123][\w.]*-slim-\w+", base)

@@ -20,10 +20,10 @@ from tests.deploy.files import (
     text_of,
 )
 
-# Read by the images, by uvicorn, by Python, or only between these files.
+# Read by the images, by Python, or only between these files.
 OTHERS = re.compile(
     r"POSTGRES_\w+|APP_DB_PASSWORD|GF_\w+|GRAFANA_\w+|PROMETHEUS_PORT|WEB_PORT|IMAGE_TAG"
-    r"|FORWARDED_ALLOW_IPS|POD_IP|PUBLIC_HOSTS|PYTHON\w+|PATH"
+    r"|POD_IP|PUBLIC_HOSTS|PYTHON\w+|PATH"
 )
 # Settings that a pod must not choose: they belong to `manage.py up` and to the embedded PostgreSQL,
 # or are fixed by the image.
@@ -63,7 +63,7 @@ def test_settings_read_every_variable_that_is_set(
 def test_config_map_has_every_setting_that_a_cluster_chooses(variables: dict[str, bool]) -> None:
     plain = {name for name, secret in variables.items() if not secret}
     assert plain > NOT_FOR_A_CLUSTER
-    assert config_map().keys() - {"FORWARDED_ALLOW_IPS"} == plain - NOT_FOR_A_CLUSTER
+    assert config_map().keys() == plain - NOT_FOR_A_CLUSTER
 
 
 def test_settings_take_the_values_of_the_config_map() -> None:

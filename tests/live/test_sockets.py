@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
+from channels.routing import URLRouter
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.http import QueryDict
 from django.test import Client
+from django.urls import path
 from django.utils import timezone
 
 from analytics.live import AnalyticsLive
@@ -19,7 +22,7 @@ from jobs import claims, leases, output, services
 from jobs.live import JobLive, JobsLive, LimitsLive, WorkersLive
 from jobs.models import Job, Worker
 from orgs import listening, live, roles
-from orgs.live import LiveView
+from orgs.live import LiveView, OrgConsumer
 from orgs.models import Organization, User
 from tests.conftest import PASSWORD, make_user
 from tests.live.conftest import OpenSocket, listeners
@@ -192,7 +195,17 @@ async def test_sockets_of_one_process_share_one_listener(
 
 @pytest.mark.usefixtures("_fast_tick")
 @pytest.mark.parametrize(
-    "ending", ["logout", "expiry", "new password", "deactivation", "other organisation", "no organisation"]
+    "ending",
+    [
+        "logout",
+        "expiry",
+        "new password",
+        "deactivation",
+        "other organisation",
+        "no organisation",
+        "suspended organisation",
+        "organisation to be deleted",
+    ],
 )
 async def test_a_socket_ends_with_what_allowed_it(
     open_socket: OpenSocket, bob: User, globex: Organization, ending: str
@@ -210,6 +223,27 @@ async def test_the_socket_of_a_deleted_job_ends(open_socket: OpenSocket, bob: Us
     assert await socket.connect()
     await in_database(job.delete)
     assert await socket.close_code() == live.ENDED
+
+
+@pytest.mark.usefixtures("_fast_tick")
+async def test_a_socket_ends_with_the_role_that_its_page_needs(open_socket: OpenSocket, alice: User) -> None:
+    socket = await open_socket("/live/dashboard/limits/", alice, to=_limits_of_org_admins())
+    assert await socket.connect()
+    await in_database(User.objects.filter(pk=alice.pk).update, role=roles.USER)
+    assert await socket.close_code() == live.ENDED
+
+
+@pytest.mark.parametrize("state", ["suspended organisation", "organisation to be deleted"])
+async def test_members_of_a_closed_organisation_are_refused(
+    open_socket: OpenSocket, bob: User, globex: Organization, state: str
+) -> None:
+    await in_database(_end, state, bob, globex)
+    assert not await (await open_socket(LIST, bob)).connect()
+
+
+async def test_a_socket_looks_again_in_time() -> None:
+    """Sockets end within 60 s of what allowed them: they look on each tick, notified or not."""
+    assert live.TICK_S + live.LiveView.min_interval_s <= 30
 
 
 @pytest.mark.usefixtures("_fast_tick")
@@ -256,6 +290,15 @@ async def test_notifications_that_are_no_organisation_are_left_alone(
     await socket.until("still live")
 
 
+class OrgAdminsOnly(LimitsLive):
+    action_needed = roles.MEMBERS_MANAGE
+
+
+def _limits_of_org_admins() -> Any:
+    route = path("live/dashboard/limits/", OrgConsumer.as_asgi(view=OrgAdminsOnly()))
+    return AuthMiddlewareStack(URLRouter([route]))
+
+
 def _three_hours_ago(job: Job) -> None:
     """Ages in words do not change between two looks."""
     then = timezone.now() - timedelta(hours=3, minutes=30)
@@ -295,3 +338,7 @@ def _end(what: str, user: User, other: Organization) -> None:
             User.objects.filter(pk=user.pk).update(org=other)
         case "no organisation":
             User.objects.filter(pk=user.pk).update(org=None)
+        case "suspended organisation":
+            Organization.objects.filter(pk=user.org_id).update(suspended_at=timezone.now())
+        case "organisation to be deleted":
+            Organization.objects.filter(pk=user.org_id).update(delete_at=timezone.now() + timedelta(days=1))

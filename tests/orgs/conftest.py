@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.test import Client
+from django.utils import timezone
 
-from jobs.models import ExecutionLog, Flow, Job, Limit
-from orgs.models import AuditEntry, Organization, User
+from jobs.models import DeadLetter, ExecutionLog, Flow, Job, Limit, Queue
+from orgs.models import ApiKey, AuditEntry, Invitation, Organization, User
 
 # Far from what the sequences give.
 OWN_ID, FOREIGN_ID = 123_456, 987_654_321
@@ -30,9 +32,10 @@ class World:
     execution: ExecutionLog
     audited: AuditEntry
     limit: Limit
+    others: list[Model]
 
     def rows(self) -> list[Model]:
-        return [self.org, self.boss, self.job, self.execution, self.audited, self.limit]
+        return [self.org, self.boss, self.job, self.execution, self.audited, self.limit, *self.others]
 
 
 def make_world(org: Organization, boss: User, first_id: int, word: str) -> World:
@@ -61,7 +64,33 @@ def make_world(org: Organization, boss: User, first_id: int, word: str) -> World
         details={"what": word},
     )
     limit = Limit.objects.create(id=first_id, org=org, scope="queue", name=word, max_running=1)
-    return World(org, boss, job, execution, audited, limit)
+    return World(org, boss, job, execution, audited, limit, [])
+
+
+def more_rows(world: World, word: str) -> list[Model]:
+    """A row of each kind that only the walk through the whole site needs."""
+    org, boss, flow, first_id = world.org, world.boss, world.job.flow, world.job.pk
+    soon = timezone.now() + timedelta(days=1)
+    queue = Flow.objects.create(id=first_id, org=org, queue=f"{word}-queue", type="shell")
+    dead = DeadLetter.objects.create(
+        flow=flow,
+        id=first_id + 1, org=org, user=boss, name=f"{word}-dead", type="shell", payload={"command": word},
+        status="failed", rank=1.0, max_retries=0, timeout_s=1, error_msg=word, tags=[word], queue=queue.queue,
+        finished_at=timezone.now(),
+    )  # fmt: skip
+    key = ApiKey.objects.create(
+        id=first_id,
+        org=org,
+        user=boss,
+        name=word,
+        prefix=word,
+        secret_hash=f"{word}-hash",
+        scopes=["jobs:read"],
+    )
+    invitation = Invitation.objects.create(
+        id=first_id, org=org, note=word, secret_hash=f"{word}-hash", created_by=boss, expires_at=soon
+    )
+    return [Queue.objects.get(pk=queue.pk), dead, key, invitation]
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from jobs.models import Worker
 from orgs.admin_scoping import OrgScopedAdmin
 from orgs.admin_site import site
 from orgs.models import User
-from tests.orgs.conftest import FOREIGN_ID, World, leaks
+from tests.orgs.conftest import FOREIGN_ID, OWN_ID, World, leaks, more_rows
 
 MODELS = sorted(site._registry, key=lambda model: model._meta.label)
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label_lower)
@@ -23,6 +24,20 @@ PAGES_OF_A_ROW = ["change", "delete", "history"]
 
 def address(model: type[Model], page: str, *args: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+@pytest.fixture
+def ours(ours: World) -> World:
+    # Workers are nobody's: every organisation sees them.
+    worker = Worker.objects.create(worker_id=str(OWN_ID), hostname="host-1", pid=1, concurrency=1)
+    ours.others += [*more_rows(ours, "ours"), worker]
+    return ours
+
+
+@pytest.fixture
+def theirs(theirs: World) -> World:
+    theirs.others += more_rows(theirs, "SECRET")
+    return theirs
 
 
 def test_every_class_is_scoped() -> None:
@@ -113,6 +128,65 @@ def test_actions_with_a_strangers_id(admin_of_ours: Client, theirs: World, model
     assert (theirs.job.status, theirs.job.cancel_requested) == ("queued", False)
 
 
+ROW_ACTIONS = [
+    (model, name)
+    for model in MODELS
+    for name in site._registry[model]._extract_action_names(site._registry[model].actions_detail)
+]
+
+
+@pytest.mark.parametrize(("model", "name"), ROW_ACTIONS, ids=lambda part: getattr(part, "__name__", part))
+def test_actions_on_the_page_of_a_strangers_row(
+    admin_of_ours: Client, theirs: World, model: type[Model], name: str
+) -> None:
+    before = list(model._default_manager.order_by("pk").values())
+    for method in (admin_of_ours.get, admin_of_ours.post):
+        answer = method(address(model, name, FOREIGN_ID), {"confirmed": "yes", "text": "SECRET-Globex"})
+        assert answer.status_code == 404
+        assert not leaks(answer)
+    assert list(model._default_manager.order_by("pk").values()) == before
+
+
+@EVERY_MODEL
+def test_confirmed_actions_with_a_strangers_id(
+    admin_of_ours: Client, theirs: World, model: type[Model]
+) -> None:
+    row = {type(row): row for row in theirs.rows()}.get(model)
+    before = list(model._default_manager.order_by("pk").values())
+    for name in site._registry[model].actions:
+        form = {
+            "action": name,
+            "_selected_action": [row.pk if row else FOREIGN_ID],
+            "confirmed": "yes",
+            "index": "0",
+        }
+        answer = admin_of_ours.post(address(model, "changelist"), form, follow=True)
+        assert answer.status_code in {200, 403}
+        assert not leaks(answer)
+    assert list(model._default_manager.order_by("pk").values()) == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"auditentry/?by={FOREIGN_ID}",
+        "auditentry/?by=x",
+        f"auditentry/?by={'9' * 40}",
+        "auditentry/?did=SECRET.done",
+    ],
+)
+def test_filters_of_the_audit_log(admin_of_ours: Client, query: str) -> None:
+    answer = admin_of_ours.get(f"/admin/orgs/{query}", follow=True)
+    assert answer.status_code == 200
+    assert not leaks(answer)
+
+
+def test_a_strangers_queue_is_no_filter(admin_of_ours: Client) -> None:
+    answer = admin_of_ours.get("/admin/jobs/job/?in_queue=SECRET-queue", follow=True)
+    assert answer.status_code == 200
+    assert not leaks(answer)
+
+
 @EVERY_MODEL
 def test_autocomplete(admin_of_ours: Client, model: type[Model]) -> None:
     for field in (field for field in model._meta.get_fields() if field.is_relation):
@@ -137,8 +211,8 @@ def test_view_on_site_is_gone(platform: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin/", "/admin/orgs/", "/admin/jobs/", "/admin/search/?s=secret", "/admin/search/?s=e&extended=1",
-             "/admin/password_change/", "/admin/jsi18n/", "/admin/no/such/page/"]
+    "path", ["/admin/", "/admin/orgs/", "/admin/jobs/", "/admin/usage/", "/admin/search/?s=secret",
+             "/admin/search/?s=e&extended=1", "/admin/password_change/", "/admin/jsi18n/", "/admin/no/such/page/"]
 )  # fmt: skip
 def test_pages_of_the_site(admin_of_ours: Client, path: str) -> None:
     answer = admin_of_ours.get(path)

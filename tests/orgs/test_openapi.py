@@ -11,9 +11,15 @@ from drf_spectacular.validation import validate_schema
 
 from orgs.urls import urlpatterns
 
+# One method of each path.
 PATHS = {
-    "/auth/register": "post", "/auth/login": "post", "/auth/users": "get", "/orgs/": "post",
-    "/orgs/me": "get", "/orgs/me/members": "get", "/orgs/me/audit": "get", "/orgs/{org_id}/invite": "post",
+    "/auth/register": "post", "/auth/login": "post", "/auth/refresh": "post", "/auth/logout": "post",
+    "/auth/users": "get", "/orgs/": "post", "/orgs/me": "get", "/orgs/me/restore": "post", "/orgs/me/leave": "post",
+    "/orgs/me/hand-over": "post", "/orgs/me/members": "get", "/orgs/me/members/{user_id}": "patch",
+    "/orgs/me/invitations": "post", "/orgs/me/invitations/{invitation_id}": "delete", "/invitations/accept": "post",
+    "/orgs/me/audit": "get", "/orgs/me/keys": "post", "/orgs/me/keys/{key_id}": "delete",
+    "/orgs/{org_id}": "get", "/orgs/{org_id}/suspend": "post", "/orgs/{org_id}/resume": "post",
+    "/orgs/{org_id}/invite": "post",
 }  # fmt: skip
 
 
@@ -27,7 +33,7 @@ def schema() -> Any:
 
 def test_it_is_valid_and_has_every_path(schema: Any) -> None:
     validate_schema(schema)
-    assert {path: next(iter(methods)) for path, methods in schema["paths"].items()} == PATHS
+    assert set(schema["paths"]) == set(PATHS)
 
 
 @pytest.mark.parametrize(("path", "method"), PATHS.items())

@@ -1,4 +1,4 @@
-"""A page that asks before something is done. The pages of pauses, workers and replays are made of it."""
+"""A page that asks before something is done. The pages of members, pauses, workers and replays are made of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AskingPage(OrgPageMixin, View):
         question = self.question()
         if question is None:
             return redirect(self.back())
-        return render(request, "jobs/confirm.html", {"question": question, "back": self.back()})
+        return render(request, "confirm.html", {"question": question, "back": self.back()})
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return redirect(self.carry_out())
