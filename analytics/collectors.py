@@ -29,6 +29,7 @@ from analytics.snapshots import oldest_holder
 from jobs import ordering, states
 from jobs.models import Worker
 from jobs.selectors import silence
+from orgs import walls
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +243,8 @@ def _fill_all(gauges: Gauges) -> int:
     """1 when the database answered. A statement that took too long costs only its own gauge."""
     for fill in FILLS:
         try:
-            fill(gauges)
+            with walls.own_role():
+                fill(gauges)
         except Error as error:
             logger.warning("action=scrape_failed part=%s error=%s", fill.__name__, str(error).strip())
             if not isinstance(error.__cause__, psycopg.errors.QueryCanceled | psycopg.errors.UndefinedTable):

@@ -18,7 +18,7 @@ from bench import cluster, plan, product, report
 from bench.goals import Goal, conclude
 from bench.peers.venv import PeersMissing, peers_python
 
-PARTS = ("drain", "latency", "submit_api", "growth", "shares", "fair", "pressure", "blocked")
+PARTS = ("drain", "latency", "submit_api", "growth", "shares", "fair", "walls", "pressure", "blocked")
 
 
 def main() -> None:

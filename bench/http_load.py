@@ -33,6 +33,7 @@ class Load:
     connections: int = 16
     seconds: float = 8.0
     rate: float | None = None
+    method: str = "POST"
 
     def request(self) -> bytes:
         content = self.body.encode()
@@ -42,7 +43,12 @@ class Load:
             "Content-Length": str(len(content)),
             **self.headers,
         }
-        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+        lines = [
+            f"{self.method} {self.path} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in head.items()),
+            "",
+            "",
+        ]
         return "\r\n".join(lines).encode() + content
 
 

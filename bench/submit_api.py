@@ -122,7 +122,7 @@ def _start(processes: product.Processes, server: cluster.Server, peers: Path | N
         session.execute(TABLE)
     minimal = {"SUBMIT_DSN": dsn, "SUBMIT_SECRET": secret}
     servers = {
-        OURS: _serve(processes, Path(sys.executable), "smartqueue.asgi:application", _our_token()),
+        OURS: _serve(processes, Path(sys.executable), "smartqueue.asgi:application", our_token()),
         DRF: _serve(processes, Path(sys.executable), "bench.peers.drf_insert:application", token, **minimal),
     }
     if peers is not None:
@@ -135,7 +135,7 @@ def _start(processes: product.Processes, server: cluster.Server, peers: Path | N
 def _serve(
     processes: product.Processes, python: Path, application: str, token: str, **environment: str
 ) -> Served:
-    port = _free_port()
+    port = free_port()
     command = [str(python), "-m", "uvicorn", application, "--port", str(port), "--workers", "2"]
     command += ["--no-access-log", "--log-level", "warning", "--no-proxy-headers", "--no-server-header"]
     process = processes.start(command, **environment)
@@ -143,7 +143,7 @@ def _serve(
     return Served(load, process.pid)
 
 
-def _our_token() -> str:
+def our_token() -> str:
     """Of a user whose organisation has a history to predict from."""
     from django.conf import settings
 
@@ -207,7 +207,7 @@ def _post(load: Load, content: bytes) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import migrations
 from django.db.utils import ProgrammingError
 
@@ -34,7 +35,7 @@ REVOKE USAGE ON SCHEMA public FROM {ROLE};
 """
 
 
-class NoRole(Exception):
+class NoRole(CommandError):
     """The role for web requests is missing, and this login may not make it."""
 
 

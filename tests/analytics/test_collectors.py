@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from analytics import collectors
 from jobs.models import SchedulerLeader, Worker
+from orgs import walls
 from tests.waiting import wait_until
 
 NAMES = {
@@ -61,6 +62,13 @@ def test_registering_asks_the_database_nothing():
     registry = CollectorRegistry()
     collectors.register(registry)
     collectors.register(registry)
+
+
+def test_every_organisation_is_counted_behind_the_wall_of_a_request(scrape, bob, charlie, submit):
+    submit(bob)
+    submit(charlie)
+    with walls.request():
+        assert scrape()["smartqueue_jobs"]["normal", "queued"] == 2
 
 
 def test_all_metrics_by_name(scrape, bob, submit, log):
