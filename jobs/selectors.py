@@ -16,6 +16,7 @@ from django.db.models.functions import Left, Now
 
 from jobs import states
 from jobs.models import ExecutionLog, Job, JobEvent, LogLine, SchedulerLeader, Worker
+from jobs.tagged import with_tag
 from orgs.exceptions import NotFound
 from orgs.models import User
 
@@ -85,9 +86,7 @@ def jobs(user: User, wanted: JobFilter | None = None) -> QuerySet[Job]:
     found = Job.objects.for_user(user).filter(
         **{name: value for name, value in conditions.items() if value is not None}
     )
-    if wanted.tag is None:
-        return found
-    return found.filter(tags__contains=[wanted.tag]).exclude(tags=[])  # as the partial index job_tags has it
+    return found if wanted.tag is None else with_tag(found, wanted.tag)
 
 
 def job(user: User, job_id: int) -> Job:

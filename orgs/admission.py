@@ -22,12 +22,12 @@ from orgs.models import User
 
 def admit(user: AbstractBaseUser | AnonymousUser) -> None:
     """From here on the request reaches what `user` may see: see `orgs.walls`."""
-    if isinstance(user, User) and user.is_active and user.is_platform_admin:
-        walls.widen()
-    elif isinstance(user, User) and user.is_active:
-        walls.narrow(user.org_id)
-    else:
+    if not isinstance(user, User) or not user.is_active:
         walls.narrow()
+    elif user.sees_all:
+        walls.widen()
+    else:
+        walls.narrow(user.seen_org_id)
 
 
 class WallMiddleware:

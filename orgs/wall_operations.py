@@ -25,6 +25,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE};
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {ROLE};
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {ROLE};
+REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {ROLE};
 """
 _NO_RIGHTS = f"""
 ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM {ROLE};
@@ -44,10 +45,15 @@ def grant_role() -> migrations.operations.base.Operation:
     return migrations.RunPython(_grant_role, _revoke_role)
 
 
+def reached(column: str) -> str:
+    """SQL: whether the statement's settings reach the organisation that `column` names."""
+    return f"{_ALL} OR {column} = ANY ({_REACHED})"
+
+
 def policy(table: str, column: str = "org_id", *, shared: bool = False) -> migrations.RunSQL:
     """Rows of `table` are reached by the organisation that `column` names; with `shared`, everybody may read those
     that name none."""
-    rows = f"{_ALL} OR {column} = ANY ({_REACHED})"
+    rows = reached(column)
     more = f"CREATE POLICY shared ON {table} FOR SELECT TO {ROLE} USING ({column} IS NULL);" if shared else ""
     return _policy(table, rows, more)
 

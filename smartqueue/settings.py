@@ -198,6 +198,8 @@ CSRF_TRUSTED_ORIGINS = env_list(
     "SMARTQUEUE_CSRF_TRUSTED_ORIGINS", "", "Origins such as https://queue.example.org when a proxy ends TLS."
 )
 
+# The filter of orgs.scoping. No environment may turn it off: tests do, to show that row-level security holds alone.
+TENANT_FILTER = True
 AUTH_USER_MODEL = "orgs.User"
 AUTHENTICATION_BACKENDS = ["orgs.admission.PasswordBackend"]
 CSRF_FAILURE_VIEW = "smartqueue.errors.csrf_failure"
@@ -270,8 +272,8 @@ MIDDLEWARE = [
     "smartqueue.middleware.SiteMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "orgs.admission.WallMiddleware",
     "orgs.see_as.SeeAsMiddleware",
+    "orgs.admission.WallMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

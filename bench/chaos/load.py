@@ -26,12 +26,15 @@ class Submitter:
     """Submits as one user of one organisation; `submit` returns only when the job is stored."""
 
     def __init__(self, keys: TextIO, name: str) -> None:
+        from jobs.payloads import JOB_TYPES
         from orgs import roles
         from orgs.models import Organization, User
 
         self._keys = keys
         self._prefix = f"{os.getpid()}-{name}"
-        self._org, _ = Organization.objects.get_or_create(name="chaos")
+        self._org, _ = Organization.objects.get_or_create(
+            name="chaos", defaults={"job_types": list(JOB_TYPES)}
+        )
         self._user = User.objects.filter(username="bob").first() or User.objects.create_user(
             username="bob", role=roles.USER, org=self._org
         )

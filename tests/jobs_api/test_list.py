@@ -7,8 +7,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs import selectors, states
+from jobs import selectors, states, tagged
 from jobs.models import Job
+from orgs import walls
 
 
 def ids(answer) -> list[int]:
@@ -148,10 +149,37 @@ def test_the_cost_of_a_page_does_not_grow_with_its_length(api, bob, submit, djan
             client.get(f"/jobs/?page_size={size}")
 
 
-def test_jobs_with_a_tag_are_found_by_its_index(bob, submit):
-    submit(bob, tags=["rare"])
-    wanted = selectors.jobs(bob, selectors.JobFilter(tag="rare")).order_by("-id")
+MANY_JOBS = """
+INSERT INTO jobs_job ({columns}) SELECT {columns} FROM jobs_job, generate_series(1, 3000) WHERE id = %s;
+ANALYZE jobs_job
+"""
+
+
+@pytest.fixture
+def rare(bob, charlie, submit):
+    """A job with a tag that few of many jobs have; somebody else's has it too."""
+    submit(charlie, tags=["rare"])
+    common = submit(bob, tags=["common"])
+    columns = ", ".join(field.column for field in Job._meta.concrete_fields if field.name != "id")
     with connection.cursor() as cursor:
-        # Of so few rows any index would do: the others are put out of reach.
-        cursor.execute("SET LOCAL enable_seqscan = off; DROP INDEX job_of_org")
+        cursor.execute(MANY_JOBS.format(columns=columns), [common.pk])
+    return submit(bob, tags=["rare"])
+
+
+def test_jobs_with_a_tag_are_found_by_its_index(bob, rare):
+    wanted = selectors.jobs(bob, selectors.JobFilter(tag="rare")).order_by("-id")
     assert "job_tags" in wanted.explain()
+    assert list(wanted) == [rare]
+
+
+@pytest.mark.parametrize(("tag", "count"), [("rare", 1), ("common", 3001), ("none", 0)])
+def test_behind_the_wall_the_same_jobs_are_found(bob, rare, tag, count):
+    with walls.request():
+        walls.narrow(bob.org_id)
+        with CaptureQueriesContext(connection) as queries:
+            found = selectors.jobs(bob, selectors.JobFilter(tag=tag))
+            assert found.count() == count
+        # A rare tag's jobs are named by the function that may begin at the index.
+        assert any("@>" in query["sql"] for query in queries) == (count > tagged.MOST)
+        walls.narrow()
+        assert selectors.jobs(bob, selectors.JobFilter(tag=tag)).count() == 0
