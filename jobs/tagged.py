@@ -1,7 +1,7 @@
 """Jobs that have a tag, found by their index although a policy stands before the table.
 
-PostgreSQL applies a policy before any operator that is not declared leakproof, as `@>` is not, so behind the wall no plan
-begins at the index on tags. The function of migration 0010 may, and holds itself to the same wall. Called by
+PostgreSQL applies a policy before any operator that is not declared leakproof, as `@>` is not, so behind the wall no
+plan begins at the index on tags. The function of migration 0010 may, and holds itself to the same wall. Called by
 jobs.selectors.
 """
 

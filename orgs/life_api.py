@@ -46,7 +46,7 @@ class OrganizationListView(OrgAPIMixin, ListAPIView[Organization]):
 
     @extend_schema(
         request=OrganizationCreateSerializer,
-        responses=answers(201, OrganizationDetailSerializer, 400, 401, 409),
+        responses=answers(201, OrganizationDetailSerializer, 400, 401, 403, 409),
         summary="Create an organisation and become its org admin",
         tags=["orgs"],
         operation_id="orgs_create",

@@ -88,6 +88,8 @@ class InviteSerializer(StrictSerializer):
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
+    email = serializers.CharField(read_only=True, help_text="Empty where none is known.")
+
     class Meta:
         model = User
         fields = ["id", "username", "email", "role", "org_id", "is_active", "date_joined"]

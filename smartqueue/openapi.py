@@ -52,3 +52,12 @@ def describe_responses(result: dict[str, Any], **context: Any) -> dict[str, Any]
                 meaning = MEANING.get(int(status), HTTPStatus(int(status)).phrase)
                 response["description"] = response.get("description") or meaning
     return result
+
+
+def let_null_be_anything(result: dict[str, Any], **context: Any) -> dict[str, Any]:
+    """A postprocessing hook: what may be anything may be null, which then fits only one of the two schemas."""
+    for component in result.get("components", {}).get("schemas", {}).values():
+        for field in component.get("properties", {}).values():
+            if field.get("oneOf") == [{}, {"type": "null"}]:
+                del field["oneOf"]
+    return result
