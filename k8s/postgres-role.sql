@@ -6,3 +6,5 @@ CREATE ROLE smartqueue LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'pass
 CREATE ROLE smartqueue_web NOLOGIN NOSUPERUSER NOBYPASSRLS;
 GRANT smartqueue_web TO smartqueue;
 CREATE DATABASE smartqueue OWNER smartqueue;
+-- The role for web requests is of the whole server: another installation's login must not come in and take it.
+REVOKE CONNECT ON DATABASE smartqueue FROM PUBLIC;

@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Case, Expression, F, Q, Value, When
+from django.db.models import BooleanField, Case, Expression, F, Func, Q, Value, When
 
-from orgs import roles
+from orgs import walls
 from orgs.models import User
 from orgs.scoping import owned_by_org_of
 
 PLATFORM = "the platform"
 FORMER_MEMBER = "a former member"
+
+# Of whom the wall shows nothing else.
+_OF_STRANGERS = "SELECT id, orgs_is_platform_admin(id) FROM unnest(%(ids)s::bigint[]) AS stranger(id)"
+
+
+class _IsPlatformAdmin(Func):
+    function = "orgs_is_platform_admin"
+    output_field = BooleanField()
 
 
 def name_for(reader: User | AnonymousUser, actor: User | None, actor_id: int | None) -> str:
@@ -25,7 +33,7 @@ def name_for(reader: User | AnonymousUser, actor: User | None, actor_id: int | N
     `actor` is None for nobody, and for somebody whom the wall keeps from the reader: `actor_id` tells them apart.
     """
     if actor is None:
-        return FORMER_MEMBER if actor_id else ""
+        return "" if actor_id is None else names_for(reader, [actor_id])[actor_id]
     if _knows(reader, actor):
         return actor.username
     return PLATFORM if actor.is_platform_admin else FORMER_MEMBER
@@ -40,9 +48,11 @@ def names_for(reader: User | AnonymousUser, ids: Iterable[int]) -> dict[int, str
     """`name_for` by id."""
     wanted = set(ids)
     found = User.objects.only("username", "role", "org_id").filter(pk__in=wanted) if wanted else []
-    return dict.fromkeys(wanted, FORMER_MEMBER) | {
-        actor.pk: name_for(reader, actor, actor.pk) for actor in found
-    }
+    names = {actor.pk: name_for(reader, actor, actor.pk) for actor in found}
+    if strangers := wanted - names.keys():
+        rows = walls.rows_of(_OF_STRANGERS, {"ids": list(strangers)})
+        names |= {pk: PLATFORM if is_platform else FORMER_MEMBER for pk, is_platform in rows}
+    return names
 
 
 def shown_name(reader: User | AnonymousUser, name: str = "user__username") -> Expression | F:
@@ -51,7 +61,7 @@ def shown_name(reader: User | AnonymousUser, name: str = "user__username") -> Ex
         return F(name)
     return Case(
         When(Q(user=None) | known(reader), then=F(name)),
-        When(user__role=roles.ADMIN, then=Value(PLATFORM)),
+        When(_IsPlatformAdmin("user_id"), then=Value(PLATFORM)),
         default=Value(FORMER_MEMBER),
     )
 

@@ -30,6 +30,8 @@ from orgs.login_rules import is_noted, pause_s
 from orgs.models import User
 
 FORGET_S = 3600
+# Strangers who guess make this pause for everybody who comes from a new address.
+LONGEST_OF_ACCOUNT_S = 8
 KNOWN_S = 90 * 86_400
 
 
@@ -39,6 +41,7 @@ class _Counted:
 
     name: str
     free: int
+    longest_s: int
 
     @property
     def failures(self) -> str:
@@ -56,9 +59,10 @@ class _Attempt:
         account = hashlib.sha256(User.normalize_username(username).encode("utf-8", "replace")).hexdigest()
         address = network_of(counted_address(request))
         self._username = username
-        self._pair = _Counted(f"{account}@{address}", settings.LOGIN_FREE)
-        self._account = _Counted(account, settings.LOGIN_FREE_ACCOUNT)
-        self._address = _Counted(f"@{address}", settings.LOGIN_FREE_ADDRESS)
+        longest_s = settings.LOGIN_LONGEST_WAIT_S
+        self._pair = _Counted(f"{account}@{address}", settings.LOGIN_FREE, longest_s)
+        self._account = _Counted(account, settings.LOGIN_FREE_ACCOUNT, min(longest_s, LONGEST_OF_ACCOUNT_S))
+        self._address = _Counted(f"@{address}", settings.LOGIN_FREE_ADDRESS, longest_s)
         self._known = f"login:known:{self._pair.name}"
         self._counts: dict[_Counted, int] = {}
         self._shut: list[str] = []
@@ -93,13 +97,13 @@ class _Attempt:
 
     def _pass_gate(self, one: _Counted, attempt: int) -> None:
         """Whoever shuts the gate is through; it opens by itself."""
-        pause = pause_s(attempt, free=one.free, longest_s=settings.LOGIN_LONGEST_WAIT_S)
+        pause = pause_s(attempt, free=one.free, longest_s=one.longest_s)
         if not pause:
             return
         if not cache.add(one.gate, int(time.time()) + pause, pause):
             opens = cache.get(one.gate, 0)
             self.take_back()
-            left = max(1, min(opens - int(time.time()), settings.LOGIN_LONGEST_WAIT_S))
+            left = max(1, min(opens - int(time.time()), one.longest_s))
             raise RateLimited(retry_after_s=left, what="failed logins")
         self._shut.append(one.gate)
 

@@ -47,26 +47,47 @@ def grant_role() -> migrations.operations.base.Operation:
 
 def reached(column: str) -> str:
     """SQL: whether the statement's settings reach the organisation that `column` names."""
-    return f"{_ALL} OR {column} = ANY ({_REACHED})"
+    return f"({_ALL} OR {column} = ANY ({_REACHED}))"
 
 
-def policy(table: str, column: str = "org_id", *, shared: bool = False) -> migrations.RunSQL:
+def policy(
+    table: str, column: str = "org_id", *, shared: bool = False, only_all_write: str = "false"
+) -> migrations.RunSQL:
     """Rows of `table` are reached by the organisation that `column` names; with `shared`, everybody may read those
-    that name none."""
+    that name none. `only_all_write`: rows, by an SQL condition, that only who reaches everything may write."""
     rows = reached(column)
     more = f"CREATE POLICY shared ON {table} FOR SELECT TO {ROLE} USING ({column} IS NULL);" if shared else ""
-    return _policy(table, rows, more)
+    return _policy(table, rows, more, f"{rows} AND ({_ALL} OR NOT ({only_all_write}))")
 
 
 def policy_through(table: str, column: str, parent: str) -> migrations.RunSQL:
-    """Rows of `table` are reached with the row of `parent`, which has a policy, that `column` names."""
-    return _policy(table, f"{_ALL} OR {column} IN (SELECT id FROM {parent})", "")  # noqa: S608 - our own names
+    """Rows of `table` are reached with the organisation of the row of `parent` that `column` names."""
+    named = f"SELECT FROM {parent} parent WHERE parent.id = {column} AND {reached('parent.org_id')}"
+    rows = f"{_ALL} OR EXISTS ({named})"
+    return _policy(table, rows, "", rows)
 
 
-def _policy(table: str, rows: str, more: str) -> migrations.RunSQL:
+def read_only(table: str) -> migrations.RunSQL:
+    """Web requests never write `table`."""
+    return migrations.RunSQL(
+        f"REVOKE INSERT, UPDATE, DELETE ON {table} FROM {ROLE}",
+        f"GRANT INSERT, UPDATE, DELETE ON {table} TO {ROLE}",
+    )
+
+
+def definer(signature: str, *, for_web: bool) -> migrations.RunSQL:
+    """A function that runs as the owner is for web requests, or for triggers alone; by default it is for everybody."""
+    grant = f"GRANT EXECUTE ON FUNCTION {signature} TO {ROLE};" if for_web else ""
+    return migrations.RunSQL(
+        f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC; {grant}",
+        f"GRANT EXECUTE ON FUNCTION {signature} TO PUBLIC",
+    )
+
+
+def _policy(table: str, rows: str, more: str, written: str) -> migrations.RunSQL:
     raised = f"""
         ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
-        CREATE POLICY tenant ON {table} TO {ROLE} USING ({rows});
+        CREATE POLICY tenant ON {table} TO {ROLE} USING ({rows}) WITH CHECK ({written});
         {more}
     """
     lowered = f"""

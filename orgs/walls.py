@@ -80,15 +80,22 @@ def own_role() -> Iterator[None]:
 
 
 def close_by_default() -> None:
-    """From now on, statements of this process reach no organisation's rows unless a block says otherwise."""
-    global _default
-    _default = NOTHING
+    """From now on, statements of this process reach no organisation's rows unless a block says otherwise.
+
+    Nor does it read by cursors of the server, as choices of forms do: they are several messages (see `_behind_wall`).
+    """
+    _set_default(NOTHING)
 
 
 def open_by_default() -> None:
     """Takes `close_by_default` back, for a process that is no longer a server."""
+    _set_default(None)
+
+
+def _set_default(value: str | None) -> None:
     global _default
-    _default = None
+    _default = value
+    connections.settings[DEFAULT_DB_ALIAS]["DISABLE_SERVER_SIDE_CURSORS"] = value is not None
 
 
 def reach() -> str | None:

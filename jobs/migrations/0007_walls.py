@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from orgs.wall_operations import policy
+from orgs.wall_operations import policy, read_only
 
 
 class Migration(migrations.Migration):
@@ -23,4 +23,5 @@ class Migration(migrations.Migration):
         policy("jobs_share"),
         policy("jobs_eta"),
         policy("jobs_etascore"),
+        read_only("jobs_schedulerleader"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from orgs.wall_operations import reached
+from orgs.wall_operations import definer, reached
 
 _TAGGED = f"""
 CREATE FUNCTION jobs_tagged(tag text, most int) RETURNS SETOF bigint
@@ -13,7 +13,7 @@ BEGIN
     -- Planned for this tag at each call: a frequent one is found quickest without the index.
     RETURN QUERY EXECUTE $query$
         SELECT id FROM jobs_job
-        WHERE tags @> ARRAY[$1]::varchar(60)[] AND tags <> '{{}}' AND ({reached("org_id")})
+        WHERE tags @> ARRAY[$1]::varchar[] AND tags <> '{{}}' AND ({reached("org_id")})
         ORDER BY id DESC LIMIT $2
     $query$ USING tag, most;
 END $$
@@ -23,4 +23,7 @@ END $$
 class Migration(migrations.Migration):
     dependencies = [("jobs", "0009_same_org")]
 
-    operations = [migrations.RunSQL(_TAGGED, "DROP FUNCTION jobs_tagged(text, int)")]
+    operations = [
+        migrations.RunSQL(_TAGGED, "DROP FUNCTION jobs_tagged(text, int)"),
+        definer("jobs_tagged(text, int)", for_web=True),
+    ]

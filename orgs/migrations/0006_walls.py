@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from orgs.wall_operations import grant_role, policy, policy_through
+from orgs.wall_operations import definer, grant_role, policy, policy_through
 
-# What a platform admin did is shown to members as done by the platform (orgs.actors): who is one must be known.
-_PLATFORM_ADMINS = "CREATE POLICY platform ON orgs_user FOR SELECT TO smartqueue_web USING (role = 'admin')"
+# What a platform admin did is shown to members as done by the platform (orgs.actors), whose rows they do not reach.
+_IS_PLATFORM_ADMIN = """
+CREATE FUNCTION orgs_is_platform_admin(bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$ SELECT EXISTS (SELECT FROM orgs_user WHERE id = $1 AND role = 'admin') $$
+"""
 
 
 class Migration(migrations.Migration):
@@ -20,7 +24,7 @@ class Migration(migrations.Migration):
     operations = [
         grant_role(),
         policy("orgs_organization", "id"),
-        policy("orgs_user"),
+        policy("orgs_user", only_all_write="role = 'admin'"),
         policy("orgs_auditentry"),
         policy("orgs_audithead"),
         policy("orgs_invitation"),
@@ -29,5 +33,6 @@ class Migration(migrations.Migration):
         policy_through("orgs_user_groups", "user_id", "orgs_user"),
         policy_through("orgs_user_user_permissions", "user_id", "orgs_user"),
         policy_through("django_admin_log", "user_id", "orgs_user"),
-        migrations.RunSQL(_PLATFORM_ADMINS, "DROP POLICY platform ON orgs_user"),
+        migrations.RunSQL(_IS_PLATFORM_ADMIN, "DROP FUNCTION orgs_is_platform_admin(bigint)"),
+        definer("orgs_is_platform_admin(bigint)", for_web=True),
     ]

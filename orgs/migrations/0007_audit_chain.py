@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
+from orgs.wall_operations import definer
 from orgs.walls import ROLE
 
 # Every column but the hash itself, in one form whatever the session's settings are: `details` as jsonb writes it,
@@ -65,6 +66,8 @@ DO $$
 DECLARE
     entry orgs_auditentry;
 BEGIN
+    -- Until the triggers are there: a process of the version before must not add one in between.
+    LOCK TABLE orgs_auditentry IN SHARE ROW EXCLUSIVE MODE;
     FOR entry IN SELECT * FROM orgs_auditentry ORDER BY coalesce(org_id, 0), id LOOP
         INSERT INTO orgs_audithead (org_id, seq, hash) VALUES (coalesce(entry.org_id, 0), 0, '') ON CONFLICT DO NOTHING;
         SELECT seq + 1, hash INTO entry.seq, entry.prev_hash
@@ -103,6 +106,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(_HASH, "DROP FUNCTION orgs_audit_hash(orgs_auditentry)"),
         migrations.RunSQL(_CHAIN, "DROP FUNCTION orgs_audit_chain()"),
+        definer("orgs_audit_chain()", for_web=False),
         migrations.RunSQL(_REFUSE, "DROP FUNCTION orgs_audit_refuse()"),
         migrations.RunSQL(_CHAIN_WHAT_IS_THERE, "DELETE FROM orgs_audithead"),
         migrations.RunSQL(_TRIGGERS, _NO_TRIGGERS),
