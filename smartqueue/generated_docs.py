@@ -44,6 +44,11 @@ one's own organisation; the platform admin (`admin`) sees and does it in all of 
 
 """
 
+CLOSING_HEAD = """
+While an organisation is to be deleted its other members are refused, and its org admins may do this alone, so that they
+can take it back. Nobody of a suspended organisation comes in; platform admins always do.
+
+"""
 SCOPES_HEAD = """
 ## Scopes of API keys
 
@@ -187,17 +192,27 @@ def states() -> str:
 
 
 def roles() -> str:
-    from orgs.roles import ALLOWED, MEANING, ROLES, SCOPES
+    from orgs.roles import MEANING, ROLES, SCOPES, WHILE_CLOSING
 
     head = "".join(f" `{role}` |" for role in ROLES)
     rows = [
-        f"| `{action}` | {meaning} |"
-        + "".join(" yes |" if action in ALLOWED[role] else " |" for role in ROLES)
-        + "\n"
+        f"| `{action}` | {meaning} |" + "".join(f"{_allowed(role, action)} |" for role in ROLES) + "\n"
         for action, meaning in MEANING.items()
     ]
     table = f"{ROLES_HEAD}| action | what it is |{head}\n|---|---|{'---|' * len(ROLES)}\n" + "".join(rows)
-    return table + SCOPES_HEAD + "".join(_scope_row(scope) for scope in SCOPES)
+    closing = "".join(
+        f"- `{role}`: {', '.join(f'`{action}`' for action in MEANING if action in actions)}\n"
+        for role, actions in WHILE_CLOSING.items()
+    )
+    return table + CLOSING_HEAD + closing + SCOPES_HEAD + "".join(_scope_row(scope) for scope in SCOPES)
+
+
+def _allowed(role: str, action: str) -> str:
+    from orgs.roles import may, may_if_org_allows
+
+    if may(role, action):
+        return " yes"
+    return " if the organisation says so" if may_if_org_allows(role, action) else ""
 
 
 def api() -> str:

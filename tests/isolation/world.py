@@ -57,10 +57,12 @@ class Brand:
 
     @property
     def telling(self) -> re.Pattern[str]:
-        """Its word and the rest of the name, its ids and its counts, with commas or without."""
+        """Its word and the rest of the name, its ids and its counts, with commas or without; not within hex digits, as
+        ids of requests are."""
         ids = rf"{str(self.first)[:3]}(?:,?\d{{3}}){{3}}"
         counts = rf"{str(self.count)[:3]},?{str(self.count)[3:6]},?\d{{3}}"
-        return re.compile(rf"{self.word}[-\w]*|(?<![\d.,])(?:{ids}|{counts})(?![\d])", re.IGNORECASE)
+        number = rf"(?<![0-9a-f.,])(?:{ids}|{counts})(?![0-9a-f])"
+        return re.compile(rf"{self.word}[-\w]*|{number}", re.IGNORECASE)
 
 
 ACME = Brand("zqacme", 730_000_000_000, 731_731_000)
