@@ -13,7 +13,7 @@ pooled session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,6 +21,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 
 ROLE = "smartqueue_web"
 SETTING = "smartqueue.orgs"
@@ -106,20 +107,42 @@ def reach() -> str | None:
 def rows_of(statement: str, parameters: dict[str, Any], **how: Any) -> list[tuple[Any, ...]]:
     """What one statement answers, its parameters bound by the server; `how` goes to psycopg (prepare, binary).
 
-    Raises Django's database errors. Behind the wall and outside a transaction, its settings, the statement and the
-    commit are one round trip.
+    Raises Django's database errors. Behind the wall and outside a transaction it gets one of its own.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
+    settings = _settings(connection, reach())
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        value = reach()
-        own = value is not None and not connection.in_atomic_block
-        with raw.pipeline() if own else nullcontext(), raw.transaction() if own else nullcontext():
-            if settings := _settings(connection, value):
-                raw.execute(settings)
+        with _with_settings(raw, settings, connection.in_atomic_block):
             cursor.execute(statement, parameters, **how)
         return cursor.fetchall()
+
+
+@contextmanager
+def _with_settings(raw: psycopg.Connection[Any], settings: str, in_transaction: bool) -> Iterator[None]:
+    """Sent as they are, without psycopg's cursor: for a single submission it would cost as much as the wall itself."""
+    if not settings or in_transaction:
+        if settings:
+            raw.execute(settings)
+        yield
+        return
+    _send(raw, f"BEGIN; {settings}")
+    try:
+        yield
+    except BaseException:
+        if raw.pgconn.transaction_status != TransactionStatus.UNKNOWN:  # the connection is there
+            raw.pgconn.exec_(b"ROLLBACK")
+        raise
+    _send(raw, "COMMIT")
+
+
+def _send(raw: psycopg.Connection[Any], commands: str) -> None:
+    result = raw.pgconn.exec_(commands.encode())
+    if raw.pgconn.status != ConnStatus.OK:
+        raise psycopg.OperationalError("the connection is lost")
+    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise psycopg.errors.error_from_result(result, encoding="utf-8")
 
 
 @contextmanager

@@ -11,6 +11,6 @@ class Migration(migrations.Migration):
     dependencies = [("orgs", "0007_audit_chain")]
 
     operations = [
-        same_org("orgs_apikey", "user_id", "orgs_user"),
-        same_org("orgs_invitation", "created_by_id", "orgs_user"),
+        same_org("orgs_apikey", user_id="orgs_user"),
+        same_org("orgs_invitation", created_by_id="orgs_user"),
     ]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from django.db import DataError, IntegrityError, ProgrammingError, connection, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 
 from jobs.models import Flow
 from orgs import walls
@@ -87,3 +94,15 @@ def test_rows_of_commits_what_it_has_done(orgs: Orgs) -> None:
         with pytest.raises(ProgrammingError, match="row-level security"):
             walls.rows_of(statement, {"org": orgs[1].pk})
     assert [flow.org_id for flow in Flow.objects.all()] == [orgs[0].pk]
+
+
+def test_a_session_that_ended_is_told_as_one(orgs: Orgs) -> None:
+    connection.ensure_connection()
+    pid = connection.connection.info.backend_pid
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with reaching(orgs[0].pk), pytest.raises(OperationalError):
+        walls.rows_of("SELECT %(one)s::int", {"one": 1})
+    connection.close()
+    with reaching(orgs[0].pk):
+        assert walls.rows_of("SELECT %(one)s::int", {"one": 1}) == [(1,)]
