@@ -12,6 +12,7 @@ from jobs import gate_counts, notify
 from jobs.limit_models import EVERYTHING
 from jobs.models import Pause, Worker
 from orgs import audit, roles
+from orgs.acting import still_may
 from orgs.exceptions import Conflict, Forbidden, InvalidInput, NotFound
 from orgs.models import Organization, User
 from orgs.scoping import org_of, require
@@ -58,6 +59,7 @@ def pause_once(
     org = _pausable(user, org)
     with transaction.atomic():
         _check_room(org, queue, type)
+        _pausable(still_may(user, roles.QUEUES_PAUSE), org)
         made, new = Pause.objects.get_or_create(
             org=org,
             queue=queue,
@@ -84,6 +86,9 @@ def resume(*, user: User, pause: Pause) -> None:
     if not may_resume(user, pause):
         raise Forbidden("The whole platform was paused: only a platform admin resumes it.")
     with transaction.atomic():
+        _hold(pause.org)
+        if not may_resume(still_may(user, roles.QUEUES_PAUSE), pause):
+            raise NotFound
         ended, _ = Pause.objects.filter(pk=pause.pk).delete()
         if ended:
             gate_counts.open_again(EVERYTHING)
@@ -98,7 +103,7 @@ def resume(*, user: User, pause: Pause) -> None:
 def may_resume(user: User, pause: Pause) -> bool:
     """Whether the user's role allows it; pages ask before they offer it."""
     own = user.org_id is not None and pause.org_id == user.org_id
-    return user.may(roles.QUEUES_PAUSE) and not pause.suspension and (own or user.is_platform_admin)
+    return user.may(roles.QUEUES_PAUSE) and not pause.suspension and (own or user.acts_everywhere)
 
 
 def scope_of(pause: Pause) -> str:
@@ -152,7 +157,7 @@ def _check_listens(worker: Worker) -> None:
 
 
 def _pausable(user: User, org: Organization | None) -> Organization | None:
-    if user.is_platform_admin:
+    if user.acts_everywhere:
         return org
     own = org_of(user)
     if org is not None and org.pk != own.pk:
@@ -162,14 +167,18 @@ def _pausable(user: User, org: Organization | None) -> Organization | None:
 
 def _check_room(org: Organization | None, queue: str | None, type: str | None) -> None:
     """Holds the organisation's row, so that two pauses at once cannot both be the last one."""
-    if org is not None:
-        Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+    _hold(org)
     others = Pause.objects.filter(org=org, suspension=False)
     if others.count() < MOST_PAUSES or others.filter(queue=queue, type=type).exists():
         return
     raise TooManyPauses(
         f"There are {MOST_PAUSES} pauses already, and no room for more: end some of them first."
     )
+
+
+def _hold(org: Organization | None) -> None:
+    if org is not None:
+        Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
 
 
 def _details(pause: Pause) -> dict[str, str | None]:

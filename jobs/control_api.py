@@ -54,7 +54,7 @@ class PauseListView(OrgAPIMixin, ListAPIView[Pause]):
     def post(self, request: Request) -> Response:
         refuse_no_body(request, "pause everything")
         body = checked_body(PauseBodySerializer, request)
-        if self.user.is_platform_admin and "org_id" not in body:
+        if self.user.acts_everywhere and "org_id" not in body:
             message = "Say which organisation to pause; null is the whole platform."
             raise InvalidInput(fields={"org_id": [message]})
         org_id = body.get("org_id")

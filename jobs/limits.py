@@ -17,6 +17,7 @@ from jobs import gate_counts, notify
 from jobs.limit_models import EVERY_KEY, EVERYTHING, KEY, ORG, QUEUE, SCOPES, Gate, Limit
 from jobs.submission import QUEUE_NAME
 from orgs import audit, roles
+from orgs.acting import still_may
 from orgs.exceptions import Conflict, InvalidInput, NotFound
 from orgs.models import Organization, User
 from orgs.scoping import owned_by_org_of, require
@@ -85,7 +86,7 @@ def set_limit(
     bounds = Bounds(max_running, rate_count, rate_period_s, max_queued)
     _check(scope, name, bounds)
     with transaction.atomic():
-        limit, before = _found(org, scope, name, bounds)
+        limit, before = _found(user, org, scope, name, bounds)
         if before == bounds:
             return limit
         new_gate = write(limit, bounds)
@@ -107,6 +108,7 @@ def remove_limit(*, user: User, limit: Limit) -> None:
         raise NotFound
     with transaction.atomic():
         org = Organization.objects.select_for_update(no_key=True).get(pk=limit.org_id)
+        still_may(user, roles.LIMITS_MANAGE, of=org)
         found = Limit.objects.filter(pk=limit.pk).first()
         if found is None:
             return
@@ -173,9 +175,12 @@ def target_of(scope: str, name: str) -> str:
     return f"queue {name}" if scope == QUEUE else f"concurrency key {name}"
 
 
-def _found(org: Organization, scope: str, name: str, bounds: Bounds) -> tuple[Limit, Bounds | None]:
+def _found(
+    user: User, org: Organization, scope: str, name: str, bounds: Bounds
+) -> tuple[Limit, Bounds | None]:
     """The limit that `bounds` are for, and what it is now. Holds the organisation's row: two at once take turns."""
     org = Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+    still_may(user, roles.LIMITS_MANAGE, of=org)
     if scope == ORG:
         _check_granted(granted(org), bounds)
     limits = Limit.objects.filter(org=org)

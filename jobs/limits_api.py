@@ -29,7 +29,7 @@ from orgs.exceptions import InvalidInput
 from orgs.models import Organization, User
 from orgs.pagination import IdCursorPagination
 from orgs.queries import checked_body, checked_query
-from orgs.scoping import OrgAPIMixin, org_of
+from orgs.scoping import OrgAPIMixin, org_of, seen_org
 from orgs.selectors import organization_of
 
 CHANGE = {"GET": roles.JOBS_READ, "PUT": roles.LIMITS_MANAGE, "DELETE": roles.LIMITS_MANAGE}
@@ -154,7 +154,9 @@ class ShareView(OrgAPIMixin, APIView):
 def _whose(user: User, org_id: int | None) -> Organization:
     if org_id is not None:
         return organization_of(user=user, org_id=org_id)
-    if user.is_platform_admin and user.org is None:
+    if org := seen_org(user):
+        return org
+    if user.acts_everywhere:
         raise InvalidInput(fields={"org_id": ["Say whose: you belong to no organisation."]})
     return org_of(user)
 

@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs import audit, roles, tokens, walls
+from orgs.acting import still_may
 from orgs.exceptions import Conflict, InvalidInput, NotFound
 from orgs.models import ApiKey, User
 from orgs.scoping import org_of, require, scoped
@@ -62,12 +63,12 @@ def create(
     Without `expires_in_days` it lasts as long as settings.API_KEY_MAX_DAYS allows. Raises Forbidden, NoOrganization,
     InvalidInput, and Conflict where the user has MOST_KEYS keys in force.
     """
-    require(user, roles.KEYS_OWN)
-    org = org_of(user)
+    org = org_of(require(user, roles.KEYS_OWN))
     name, days = _checked(user, name, scopes, expires_in_days)
     User.objects.select_for_update(no_key=True).get(
         pk=user.pk
     )  # whoever else makes one waits: they are counted
+    still_may(user, roles.KEYS_OWN, of=org)
     if in_force(ApiKey.objects.filter(user=user)).count() >= MOST_KEYS:
         raise Conflict(f"You have {MOST_KEYS} API keys in force: revoke one first.")
     prefix = _START + "".join(secrets.choice(_LETTERS) for _ in range(8))

@@ -20,8 +20,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orgs import audit, roles, walls
+from orgs.acting import check_role, still_may
 from orgs.exceptions import Conflict, InvalidInput, NotFound, SmartQueueError
-from orgs.memberships import check_role
 from orgs.models import Invitation, Organization, User
 from orgs.scoping import org_of, require, rows_for_user
 
@@ -68,9 +68,10 @@ def invite(
     Raises Forbidden, NoOrganization, InvalidInput (with `fields`) and TooManyInvitations.
     """
     require(actor, roles.MEMBERS_MANAGE)
-    _check(role, note, expires_in_h)
+    _check(actor, role, note, expires_in_h)
     # Two at once take turns, so that both cannot be the last one.
     org = Organization.objects.select_for_update(no_key=True).get(pk=org_of(actor).pk)
+    still_may(actor, roles.MEMBERS_MANAGE, of=org)
     if _open(org).count() >= MOST_OPEN:
         raise TooManyInvitations(
             f"There are {MOST_OPEN} open invitations already: revoke some of them first."
@@ -97,12 +98,18 @@ def revoke(*, actor: User, invitation_id: int) -> None:
     if found is None:
         raise NotFound
     if state_of(found) == OPEN:
-        found.revoked_at = timezone.now()
-        found.save(update_fields=["revoked_at"])
-        details = {"from": OPEN, "to": REVOKED, **_details(found)}
-        audit.record(
-            org=found.org, user=actor, action="invitation.revoke", target=str(found), details=details
-        )
+        _revoke(found, actor)
+
+
+@transaction.atomic
+def revoke_all(*, of: User, by: User) -> None:
+    """End what somebody has invited to who invites nobody any more: nobody comes back by an own link."""
+    with walls.everything():
+        rows = Invitation.objects.filter(created_by=of, accepted_at=None, revoked_at=None)
+        for found in (
+            rows.filter(expires_at__gt=timezone.now()).order_by("pk").select_for_update(of=("self",))
+        ):
+            _revoke(found, by)
 
 
 @transaction.atomic
@@ -163,6 +170,13 @@ def state_of(invitation: Invitation) -> str:
     return EXPIRED if invitation.expires_at <= timezone.now() else OPEN
 
 
+def _revoke(found: Invitation, by: User) -> None:
+    found.revoked_at = timezone.now()
+    found.save(update_fields=["revoked_at"])
+    details = {"from": OPEN, "to": REVOKED, **_details(found)}
+    audit.record(org=found.org, user=by, action="invitation.revoke", target=str(found), details=details)
+
+
 def _usable(token: str, *, lock: bool = False) -> Invitation:
     found = _found(token, lock=lock)
     state = state_of(found)
@@ -199,8 +213,8 @@ def _open(org: Organization) -> QuerySet[Invitation]:
     )
 
 
-def _check(role: str, note: str, expires_in_h: int) -> None:
-    check_role(role)
+def _check(actor: User, role: str, note: str, expires_in_h: int) -> None:
+    check_role(actor, role)
     wrong = {}
     if len(note) > LONGEST_NOTE:
         wrong["note"] = [f"Expected at most {LONGEST_NOTE} characters."]

@@ -17,10 +17,11 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from orgs import audit, roles, weights
+from orgs.acting import still_may
 from orgs.announcing import Grant, grant_changed, standing_changed
 from orgs.exceptions import Conflict, InvalidInput, NotFound, OrganizationClosing
 from orgs.models import ApiKey, Invitation, Organization, User
-from orgs.scoping import owned_by_org_of, require
+from orgs.scoping import require
 
 SETTINGS = ("name", "viewers_see_content")
 GRANTS = ("weight", "job_types", "granted_running", "granted_queued", "retention_days")
@@ -31,8 +32,7 @@ LONGEST_REASON = 200
 def change_settings(*, actor: User, org: Organization, **values: Any) -> Organization:
     """Set some of SETTINGS. Raises Forbidden, NotFound, InvalidInput, OrganizationClosing, and Conflict for a name
     that is taken."""
-    require(actor, roles.ORG_MANAGE)
-    held = _held(actor, org)
+    held = _held(actor, org, roles.ORG_MANAGE)
     if held.delete_at is not None:
         raise OrganizationClosing("The organisation is to be deleted: take that back before you change it.")
     if "name" in values:
@@ -47,8 +47,7 @@ def change_grants(*, actor: User, org: Organization, **values: Any) -> Organizat
 
     Raises Forbidden, NotFound and InvalidInput.
     """
-    require(actor, roles.PLATFORM_ADMINISTER)
-    held = _held(actor, org)
+    held = _held(actor, org, roles.PLATFORM_ADMINISTER)
     if unknown := set(values.get("job_types") or ()) - set(settings.KNOWN_JOB_TYPES):
         expected = ", ".join(settings.KNOWN_JOB_TYPES)
         raise InvalidInput(
@@ -79,7 +78,7 @@ def suspend(*, actor: User, org: Organization, reason: str) -> Organization:
     reason = reason.strip()
     if not 1 <= len(reason) <= LONGEST_REASON:
         raise InvalidInput(fields={"reason": [f"Expected 1 to {LONGEST_REASON} characters."]})
-    held = _held(actor, org)
+    held = _held(actor, org, roles.PLATFORM_ADMINISTER)
     if held.suspended_at is None:
         _set(held, suspended_at=timezone.now())
         _note(held, actor, "org.suspend", {"from": "open", "to": "suspended", "reason": reason})
@@ -89,8 +88,7 @@ def suspend(*, actor: User, org: Organization, reason: str) -> Organization:
 @transaction.atomic
 def resume(*, actor: User, org: Organization) -> Organization:
     """End a suspension, if there is one. For platform admins. Raises Forbidden and NotFound."""
-    require(actor, roles.PLATFORM_ADMINISTER)
-    held = _held(actor, org)
+    held = _held(actor, org, roles.PLATFORM_ADMINISTER)
     if held.suspended_at is not None:
         _set(held, suspended_at=None)
         _note(held, actor, "org.resume", {"from": "suspended", "to": "open"})
@@ -104,8 +102,7 @@ def ask_deletion(*, actor: User, org: Organization, confirm: str) -> Organizatio
     `confirm` is its name, so that nobody deletes the wrong one. Asked again, the first time stays. Raises Forbidden,
     NotFound and InvalidInput.
     """
-    require(actor, roles.ORG_MANAGE)
-    held = _held(actor, org)
+    held = _held(actor, org, roles.ORG_MANAGE)
     if confirm != held.name:
         raise InvalidInput(fields={"confirm": [f"Expected the name of the organisation: {held.name}."]})
     if held.delete_at is None:
@@ -117,8 +114,7 @@ def ask_deletion(*, actor: User, org: Organization, confirm: str) -> Organizatio
 @transaction.atomic
 def restore(*, actor: User, org: Organization) -> Organization:
     """Take the deletion back, if it was asked for. Raises Forbidden, NotFound, and Conflict when it is too late."""
-    require(actor, roles.ORG_MANAGE)
-    held = _held(actor, org)
+    held = _held(actor, org, roles.ORG_MANAGE)
     if held.delete_at is not None and held.delete_at <= timezone.now():
         raise Conflict("The time to take it back is over: the organisation is being deleted.")
     if held.delete_at is not None:
@@ -151,10 +147,11 @@ def remove(org: Organization) -> bool:
     return True
 
 
-def _held(actor: User, org: Organization) -> Organization:
-    """The organisation as it is now, held until the transaction ends."""
+def _held(actor: User, org: Organization, action: str) -> Organization:
+    """The organisation as it is now, held until the transaction ends, for whoever still may."""
     held = Organization.objects.select_for_update(no_key=True).filter(pk=org.pk).first()
-    if held is None or not owned_by_org_of(actor, held):
+    still_may(actor, action, of=held)
+    if held is None:
         raise NotFound
     return held
 

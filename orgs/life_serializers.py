@@ -7,7 +7,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from orgs import actors, invitations, roles
-from orgs.memberships import GRANTED_BY_ORG_ADMINS
 from orgs.models import Invitation, Organization, User
 from orgs.serializers import StrictSerializer
 
@@ -119,7 +118,7 @@ class OwnOrganizationSerializer(OrganizationDetailSerializer):
 
 
 class RoleSerializer(StrictSerializer):
-    role = serializers.ChoiceField(choices=GRANTED_BY_ORG_ADMINS)
+    role = serializers.ChoiceField(choices=roles.GRANTED_BY_ORG_ADMINS)
 
 
 class HandOverSerializer(StrictSerializer):
@@ -129,7 +128,7 @@ class HandOverSerializer(StrictSerializer):
 
 
 class InvitationCreateSerializer(StrictSerializer):
-    role = serializers.ChoiceField(choices=GRANTED_BY_ORG_ADMINS, default=roles.USER)
+    role = serializers.ChoiceField(choices=roles.GRANTED_BY_ORG_ADMINS, default=roles.USER)
     note = serializers.CharField(
         max_length=invitations.LONGEST_NOTE, default="", allow_blank=True, help_text="Whom it is for."
     )

@@ -131,9 +131,16 @@ class User(AbstractUser):
         return self.role == roles.ADMIN
 
     @property
+    def acts_everywhere(self) -> bool:
+        """Whether the user acts in every organisation: as a platform admin, by no key or by one that says so."""
+        return self.is_platform_admin and (
+            self.key is None or roles.covers(self.key.scopes, roles.PLATFORM_ADMINISTER)
+        )
+
+    @property
     def sees_all(self) -> bool:
         """Whether rows of every organisation are shown: to platform admins, unless they look at one."""
-        return self.is_platform_admin and self.seen_as_org_id is None
+        return self.acts_everywhere and self.seen_as_org_id is None
 
     @property
     def seen_org_id(self) -> int | None:

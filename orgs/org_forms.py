@@ -8,11 +8,10 @@ from typing import Any
 from django import forms
 
 from orgs import invitations, roles
-from orgs.memberships import GRANTED_BY_ORG_ADMINS
 from orgs.models import User
 from orgs.serializers import LONGEST_PASSWORD
 
-ROLE_CHOICES = [(role, roles.ROLES[role]) for role in GRANTED_BY_ORG_ADMINS]
+ROLE_CHOICES = [(role, roles.ROLES[role]) for role in roles.GRANTED_BY_ORG_ADMINS]
 
 
 class ServiceForm(forms.Form):

@@ -13,6 +13,10 @@ ROLES: dict[str, str] = {
     VIEWER: "Viewer: reads",
 }
 
+# What org admins give; their API keys give less, for whoever gets a role can log in.
+GRANTED_BY_ORG_ADMINS = (ORG_ADMIN, USER, VIEWER)
+GRANTED_BY_KEYS = (USER, VIEWER)
+
 JOBS_READ = "jobs.read"
 JOBS_CONTENT = "jobs.content"
 JOBS_SUBMIT = "jobs.submit"

@@ -12,7 +12,6 @@ from rest_framework import serializers
 
 from orgs import roles
 from orgs.models import AuditEntry, Organization, User
-from orgs.services import GRANTED_BY_ORG_ADMINS
 
 # Hashing a password costs as much as it is long; nobody types more than this.
 LONGEST_PASSWORD = 256
@@ -84,7 +83,7 @@ class OrganizationCreateSerializer(StrictSerializer):
 
 class InviteSerializer(StrictSerializer):
     username = serializers.CharField(max_length=150)
-    role = serializers.ChoiceField(choices=GRANTED_BY_ORG_ADMINS, default=roles.USER)
+    role = serializers.ChoiceField(choices=roles.GRANTED_BY_ORG_ADMINS, default=roles.USER)
 
 
 class UserSerializer(serializers.ModelSerializer[User]):

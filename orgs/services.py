@@ -12,12 +12,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from orgs import audit, roles, walls
+from orgs.acting import check_role, still_may
 from orgs.exceptions import Conflict, InvalidInput, NotFound
 from orgs.models import Organization, User
 from orgs.scoping import require
 from orgs.selectors import organization_of
-
-GRANTED_BY_ORG_ADMINS = (roles.ORG_ADMIN, roles.USER, roles.VIEWER)
 
 
 @walls.everything()
@@ -69,8 +68,9 @@ def organization_invite(*, org: Organization, actor: User, username: str, role: 
     """
     organization_of(user=actor, org_id=org.pk)
     require(actor, roles.MEMBERS_MANAGE)
-    if role not in GRANTED_BY_ORG_ADMINS:
-        raise InvalidInput(fields={"role": [f"Expected one of {', '.join(GRANTED_BY_ORG_ADMINS)}."]})
+    check_role(actor, role)
+    Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+    still_may(actor, roles.MEMBERS_MANAGE, of=org)
     user = User.objects.select_for_update().filter(username=username, is_active=True).first()
     if user is None:
         raise NotFound(fields={"username": ["There is no active user with this username."]})

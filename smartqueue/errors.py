@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelError
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import is_valid_path
@@ -61,6 +62,9 @@ class Problem:
 _BAD_REQUEST = Problem(400, "bad_request", "The request cannot be used as it is.")
 _FORBIDDEN = Problem(403, "forbidden", "You are not allowed to do this.")
 _NOT_FOUND = Problem(404, "not_found", NotFound().message)
+_LEFT = Problem(403, "forbidden", "You no longer belong to this organisation.")
+# The constraints by which a row names somebody of its own organisation.
+_OF_PEOPLE = ("_user_id_same_org", "_created_by_id_same_org")
 INTERNAL = Problem(500, "internal_error", "Something went wrong on our side.")
 # In the order of asking: Ratelimited is a PermissionDenied.
 _OF_DJANGO: tuple[tuple[type[BaseException], Problem], ...] = (
@@ -94,12 +98,20 @@ def problem_of(exc: BaseException | None) -> Problem | None:
         case ModelError():
             detail = exc.message_dict if hasattr(exc, "error_dict") else exc.messages
             return _of_drf(drf.ValidationError(detail))
+        case IntegrityError() if _names_who_left(exc):
+            return _LEFT
         case _ if isinstance(exc, DATABASE_AWAY):
             replace_dead_connections()
             headers = {"Retry-After": str(RETRY_DATABASE_S)}
             return Problem(503, "database_unavailable", "The database cannot be reached.", headers=headers)
         case _:
             return _of_django(exc)
+
+
+def _names_who_left(exc: IntegrityError) -> bool:
+    """Whoever asked was moved out of the organisation while the request went on: see jobs.migrations.0009."""
+    diagnosis = getattr(exc.__cause__, "diag", None)
+    return str(getattr(diagnosis, "constraint_name", "")).endswith(_OF_PEOPLE)
 
 
 def _of_ours(exc: SmartQueueError) -> Problem:

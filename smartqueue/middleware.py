@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
@@ -19,7 +20,7 @@ from smartqueue.errors import DATABASE_AWAY, Problem, is_page, problem_of, rende
 _NO_LENGTH = Problem(
     411, "length_required", "Send the body with a Content-Length; Transfer-Encoding: chunked is not accepted."
 )
-EXPECTED = (SmartQueueError, PermissionDenied, BadRequest, *DATABASE_AWAY)
+EXPECTED = (SmartQueueError, PermissionDenied, BadRequest, IntegrityError, *DATABASE_AWAY)
 
 
 class FactsMiddleware:

@@ -41,7 +41,7 @@ SPECTACULAR_SETTINGS = {
         "ReplayableStatusEnum": "jobs.replays.REPLAYABLE",
         "ReplayStatusEnum": "jobs.replays.STATUSES",
         "RoleEnum": "orgs.roles.ROLES.items",
-        "GrantedRoleEnum": "orgs.services.GRANTED_BY_ORG_ADMINS",
+        "GrantedRoleEnum": "orgs.roles.GRANTED_BY_ORG_ADMINS",
     },
     # The badge would send the schema to a validator on another site.
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},

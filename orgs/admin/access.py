@@ -28,7 +28,6 @@ from orgs.admin_base import (
 from orgs.admin_scoping import OrgRelatedFilter
 from orgs.admin_shown import moment, state
 from orgs.admin_site import site
-from orgs.memberships import GRANTED_BY_ORG_ADMINS
 from orgs.models import ApiKey, Invitation
 from orgs.wording import NOTHING, role_name
 
@@ -45,7 +44,7 @@ class InvitationForm(forms.ModelForm):
     """Whom to invite as what; the organisation is the own one."""
 
     role = forms.ChoiceField(
-        choices=[(role, roles.ROLES[role]) for role in GRANTED_BY_ORG_ADMINS],
+        choices=[(role, roles.ROLES[role]) for role in roles.GRANTED_BY_ORG_ADMINS],
         initial=roles.USER,
         widget=UnfoldAdminSelectWidget,
     )

@@ -19,8 +19,8 @@ from orgs.admin_scoping import OrgRelatedFilter, is_platform_admin, sees_all
 from orgs.admin_shown import moment, state
 from orgs.admin_site import site
 from orgs.exceptions import SmartQueueError
-from orgs.models import Organization, User
-from orgs.services import GRANTED_BY_ORG_ADMINS
+from orgs.models import User
+from orgs.scoping import owned_by_org_of
 from orgs.wording import role_name
 
 _WRITTEN_BY_ORG_ADMINS = ("role", "is_active")
@@ -95,20 +95,25 @@ class UserAdmin(ToldAdmin, DjangoUserAdmin):
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "role" and not is_platform_admin(request):
-            kwargs["choices"] = [(role, roles.ROLES[role]) for role in GRANTED_BY_ORG_ADMINS]
+            kwargs["choices"] = [(role, roles.ROLES[role]) for role in roles.GRANTED_BY_ORG_ADMINS]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """An org admin's edit goes through the services: the user may have left since the form was read."""
         if not is_platform_admin(request):
             return _save_member(actor(request), obj, form, change)
-        if change and {*_WRITTEN_BY_ORG_ADMINS, "org"}.intersection(form.changed_data):
-            _keep_an_admin(form, obj)
+        if change:
+            return _place(actor(request), obj, form)
         super().save_model(request, obj, form, change)
-        return _note(request, obj, form, change)
+        details = {"role": obj.role}
+        audit.record(
+            org=obj.org, user=actor(request), action="user.create", target=obj.username, details=details
+        )
+        return None
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         memberships.guard_last_admin(obj)
+        memberships.end_access(obj, by=actor(request))
         super().delete_model(request, obj)
         audit.record(org=obj.org, user=actor(request), action="user.delete", target=obj.username)
 
@@ -174,28 +179,19 @@ def _save_member(by: User, member: User, form: Any, change: bool) -> None:
         raise PermissionDenied from None
 
 
-def _keep_an_admin(form: Any, user: User) -> None:
-    """Unless the user stays an active org admin of the same organisation, somebody else has to be one."""
-    if user.role == roles.ORG_ADMIN and user.is_active and "org" not in form.changed_data:
-        return
-    before = User.objects.filter(pk=user.pk).first()
-    if before is not None:
-        memberships.guard_last_admin(before)
-
-
-def _note(request: HttpRequest, user: User, form: Any, change: bool) -> None:
-    """Write into the audit log what `form`, whose transaction this is, has changed in `user`."""
-    by, name = actor(request), user.username
-    noted = []
-    if not change:
-        noted.append(audit.Noted(user.org, by, "user.create", name, {"role": user.role}))
-    for field in set(_WRITTEN_BY_ORG_ADMINS).intersection(form.changed_data) if change else ():
-        details = {"from": form.initial[field], "to": getattr(user, field)}
-        noted.append(audit.Noted(user.org, by, f"user.{field}", name, details))
-    if change and "org" in form.changed_data:
-        left = Organization.objects.filter(pk=form.initial["org"]).first()
-        noted += [audit.Noted(left, by, "user.leave", name), audit.Noted(user.org, by, "user.join", name)]
-    audit.record_all(noted)
+def _place(by: User, user: User, form: Any) -> None:
+    """Writes what was changed and nothing else: the rest may be another since the form was read."""
+    if not owned_by_org_of(by, user):
+        raise PermissionDenied
+    written = set(form.changed_data) & {"org", *_WRITTEN_BY_ORG_ADMINS}
+    if written:
+        now = User.objects.select_related("org").get(pk=user.pk)
+        org, role, active = (
+            getattr(user if field in written else now, field) for field in ("org", "role", "is_active")
+        )
+        memberships.place(actor=by, member=user, org=org, role=role, active=active)
+    if others := set(form.changed_data) & {"username", "email"}:
+        user.save(update_fields=sorted(others))
 
 
 def _note_password(request: HttpRequest, before: User | None) -> None:

@@ -20,6 +20,7 @@ from orgs.admin_base import Question, ToldAdmin, actor, row_page
 from orgs.admin_scoping import is_platform_admin, sees_all
 from orgs.admin_shown import moment, state
 from orgs.admin_site import site
+from orgs.announcing import Grant
 from orgs.models import Organization
 
 _GRANTED = ("weight", "job_types", "granted_running", "granted_queued", "retention_days")
@@ -79,6 +80,7 @@ class OrganizationAdmin(ToldAdmin):
         if not change:
             super().save_model(request, obj, form, change)
             audit.record(org=obj, user=actor(request), action="org.create", target=obj.name)
+            life.grants_changed(obj, before=Grant(None, None), weight_before=obj.weight)
             return
         values = {name: form.cleaned_data[name] for name in form.changed_data}
         if settings := {name: value for name, value in values.items() if name in life.SETTINGS}:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from rest_framework.test import APIClient
 
 from jobs import limits
 from jobs.models import Limit, Share
 from jobs.serializers import job_as_dict
 from orgs.models import AuditEntry
+from orgs.see_as import SESSION_KEY
 
 ALL = {"max_running": 5, "rate_count": 100, "rate_period_s": 60.0, "max_queued": 1000}
 NOOP = {"name": "noop", "type": "python", "payload": {"function": "noop"}}
@@ -167,3 +169,13 @@ def test_the_own_share_alone(api, vera, alice, charlie, root_admin):
     assert api(vera).get(f"/shares/?org_id={charlie.org_id}").status_code == 404
     others = api(root_admin).get(f"/shares/?org_id={charlie.org_id}").json()
     assert others["recent_s"] == pytest.approx(500, rel=0.01)
+
+
+def test_a_platform_admin_who_sees_as_one_organisation_has_its_limits(acme, root_admin):
+    limits.set_limit(user=root_admin, org=acme, scope="org", max_running=3)
+    client = APIClient()
+    client.force_login(root_admin)
+    session = client.session
+    session[SESSION_KEY] = acme.pk
+    session.save()
+    assert client.get("/limits/org").json()["max_running"] == 3

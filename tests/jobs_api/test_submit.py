@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError
 
+from jobs import services
 from jobs.models import Job, JobEvent
+from orgs import walls
+from orgs.models import Organization, User
+from smartqueue.errors import problem_of
 
 BODY = {"name": "greet", "type": "shell", "payload": {"command": "echo hello"}}
 SHOWN = {
@@ -114,3 +119,25 @@ def test_what_the_platform_decides_cannot_be_sent(api, bob, globex, field):
     assert answer.json()["error"]["fields"] == {field: ["Unknown field."]}
     assert not Job.objects.exists()
     assert not JobEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_removed_while_the_request_goes_on_is_told_so(acme: Organization, bob: User) -> None:
+    """The request has read its user; the job would name somebody of no organisation."""
+    User.objects.filter(pk=bob.pk).update(org=None)
+    with walls.request():
+        walls.narrow(acme.pk)
+        with pytest.raises(IntegrityError) as refused:
+            services.submit(org=acme, user=bob, name="n", type="python", payload={"function": "noop"})
+    problem = problem_of(refused.value)
+    assert problem is not None
+    assert (problem.status, problem.code) == (403, "forbidden")
+    assert problem.message == "You no longer belong to this organisation."
+    assert not Job.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_broken_constraints_stay_errors_of_ours(bob: User) -> None:
+    with pytest.raises(IntegrityError) as broken:
+        User.objects.filter(pk=bob.pk).update(role="king")
+    assert problem_of(broken.value) is None

@@ -9,8 +9,8 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client, RequestFactory
 
 from jobs.limit_models import EVERYTHING
-from jobs.models import GateOpening
-from orgs import api_keys, roles
+from jobs.models import GateOpening, Limit
+from orgs import api_keys, invitations, refresh, roles
 from orgs.admin import UserAdmin
 from orgs.admin_site import site
 from orgs.models import AuditEntry, Invitation, Organization, User
@@ -306,3 +306,52 @@ def test_an_org_admin_who_was_deactivated_is_out(admin_of_ours: Client, ours: Wo
 def test_an_org_admin_who_was_demoted_is_out(admin_of_ours: Client, ours: World) -> None:
     User.objects.filter(pk=ours.boss.pk).update(role=roles.USER)
     assert admin_of_ours.get("/admin/orgs/user/").status_code == 302
+
+
+@pytest.mark.parametrize("edit", [{"org": "theirs"}, {"is_active": ""}])
+def test_who_is_moved_or_deactivated_keeps_no_way_in(
+    platform: Client, ours: World, theirs: World, root_admin: User, edit: dict[str, str]
+) -> None:
+    boss = make_user("boss", roles.ORG_ADMIN, ours.org)
+    key, _ = api_keys.create(user=boss, name="nightly", scopes=["jobs:read"])
+    secret = refresh.log_in(boss)
+    invited, _ = invitations.invite(actor=boss)
+    form = {"username": "boss", "email": "", "org": ours.org.pk, "role": "org_admin", "is_active": "on"}
+    form |= {"org": theirs.org.pk} if "org" in edit else {}
+    if "is_active" in edit:
+        del form["is_active"]
+    assert change(platform, boss, **form) == 302
+    assert (boss.org, boss.is_active) == (theirs.org if "org" in edit else ours.org, "org" in edit)
+    if "org" not in edit:
+        assert change(platform, boss, **form, is_active="on") == 302
+        assert boss.is_active
+    key.refresh_from_db()
+    invited.refresh_from_db()
+    assert key.revoked_at is not None
+    assert invited.revoked_at is not None
+    with pytest.raises(refresh.InvalidRefreshToken):
+        refresh.exchange(secret)
+    done = AuditEntry.objects.filter(user=root_admin, target="boss").order_by("id")
+    expected = ["user.leave", "user.join"] if "org" in edit else ["user.is_active", "user.is_active"]
+    assert list(done.values_list("action", flat=True)) == expected
+
+
+def test_an_edit_writes_only_what_it_changed(platform: Client, rf: RequestFactory, bob: User) -> None:
+    """bob was demoted while a platform admin had his form open for another reason."""
+    request = rf.post("/")
+    request.user = make_user("root_two", roles.ADMIN, None)
+    user_admin = UserAdmin(User, site)
+    data = {**FORM, "username": "robert", "org": bob.org_id}
+    form = user_admin.get_form(request, bob, change=True)(data, instance=bob)
+    assert form.is_valid()
+    User.objects.filter(pk=bob.pk).update(role=roles.VIEWER)
+    user_admin.save_model(request, form.save(commit=False), form, change=True)
+    bob.refresh_from_db()
+    assert (bob.username, bob.role) == ("robert", roles.VIEWER)
+
+
+def test_grants_of_a_new_organisation_are_in_force(platform: Client) -> None:
+    form = {"name": "Initech", "weight": "1", "granted_running": "2", "granted_queued": "5"}
+    assert platform.post("/admin/orgs/organization/add/", form).status_code == 302
+    limit = Limit.objects.get(org__name="Initech")
+    assert (limit.scope, limit.max_running, limit.max_queued) == ("org", 2, 5)

@@ -329,3 +329,35 @@ def test_an_entry_of_the_audit_log_names_the_key(alice: User) -> None:
     assert client.post("/pauses", {"queue": "mail"}, format="json").status_code == 201
     entry = AuditEntry.objects.filter(action__startswith="queue").latest("pk")
     assert entry.key_id == ApiKey.objects.get().pk
+
+
+@pytest.mark.parametrize("role", [roles.ORG_ADMIN, roles.USER])
+def test_a_key_makes_nobody_more_than_a_user(alice: User, bob: User, role: str) -> None:
+    client = by_key(key_of(alice, "members:write"))
+    make_invitation = client.post("/orgs/me/invitations", {"role": role}, format="json")
+    change_role = client.patch(f"/orgs/me/members/{bob.pk}", {"role": role}, format="json")
+    if role == roles.USER:
+        assert (make_invitation.status_code, change_role.status_code) == (201, 200)
+        return
+    for answer in (make_invitation, change_role):
+        assert told(answer) == (403, "forbidden")
+        assert "API key" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_platform_admins_key_stays_at_home_unless_it_says_so(
+    root_admin: User, bob: User, charlie: User, submit: Callable[..., Any], wide: bool
+) -> None:
+    User.objects.filter(pk=root_admin.pk).update(org=bob.org)
+    root_admin.refresh_from_db()
+    own, foreign = submit(bob), submit(charlie)
+    more = ("platform:write",) if wide else ()
+    client = by_key(key_of(root_admin, "jobs:read", "queues:write", *more))
+    listed = {job["id"] for job in client.get("/jobs/").json()["results"]}
+    assert listed == ({own.pk, foreign.pk} if wide else {own.pk})
+    assert client.get(f"/jobs/{foreign.pk}").status_code == (200 if wide else 404)
+    assert client.post("/pauses", {"org_id": charlie.org_id}, format="json").status_code == (
+        201 if wide else 404
+    )
+    answer = client.post("/pauses", {"org_id": None, "queue": "mail"}, format="json")
+    assert (answer.status_code, answer.json()["org_id"]) == (201, None if wide else bob.org_id)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from orgs import api_keys, memberships, refresh, roles
+from jobs import control, limits
+from orgs import api_keys, invitations, life, memberships, refresh, roles
 from orgs.exceptions import Conflict, Forbidden, InvalidInput, NotFound
 from orgs.models import ApiKey, AuditEntry, Organization, User
+from orgs.services import organization_invite
 from tests.conftest import make_user
 
 LAST = memberships.LastOrgAdmin
@@ -146,3 +148,62 @@ def test_two_org_admins_who_leave_at_once_leave_one_behind(alice: User, acme: Or
         thread.join(20)
     assert len(refused) == 1
     assert [user.username for user in User.objects.filter(org=acme)] == refused
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda alice, boss: memberships.leave(user=boss),
+        lambda alice, boss: memberships.remove(actor=alice, member=boss),
+        lambda alice, boss: memberships.set_active(actor=alice, member=boss, active=False),
+        lambda alice, boss: memberships.change_role(actor=alice, member=boss, role=roles.USER),
+        lambda alice, boss: memberships.hand_over(actor=boss, member=alice),
+    ],
+)
+def test_nobody_comes_back_by_an_own_invitation(alice: User, end: Callable[[User, User], object]) -> None:
+    boss = make_user("boss", roles.ORG_ADMIN, alice.org)
+    made, token = invitations.invite(actor=boss, role=roles.ORG_ADMIN)
+    kept, _ = invitations.invite(actor=alice)
+    end(alice, boss)
+    made.refresh_from_db()
+    kept.refresh_from_db()
+    assert (invitations.state_of(made), invitations.state_of(kept)) == ("revoked", "open")
+    with pytest.raises(invitations.InvitationOver):
+        invitations.accept(user=make_user("dora", roles.USER, None), token=token)
+    assert AuditEntry.objects.filter(action="invitation.revoke", org=alice.org).count() == 1
+
+
+@pytest.mark.parametrize(
+    "moved", [{"role": roles.USER}, {"is_active": False}, {"org": None, "role": roles.USER}]
+)
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda boss, bob: memberships.change_role(actor=boss, member=boss, role=roles.USER),
+        lambda boss, bob: memberships.remove(actor=boss, member=bob),
+        lambda boss, bob: memberships.set_active(actor=boss, member=bob, active=False),
+        lambda boss, bob: invitations.invite(actor=boss, role=roles.ORG_ADMIN),
+        lambda boss, bob: organization_invite(org=bob.org, actor=boss, username="dora", role=roles.USER),
+        lambda boss, bob: life.change_settings(actor=boss, org=bob.org, name="Mine"),
+        lambda boss, bob: life.ask_deletion(actor=boss, org=bob.org, confirm="Acme"),
+        lambda boss, bob: control.pause(user=boss),
+        lambda boss, bob: limits.set_limit(user=boss, org=bob.org, scope="org", max_running=1),
+    ],
+)
+def test_a_request_that_began_before_does_nothing(
+    alice: User, bob: User, act: Callable[[User, User], object], moved: dict[str, Any]
+) -> None:
+    """It has read its user when it began."""
+    make_user("dora", roles.USER, None)
+    boss = make_user("boss", roles.ORG_ADMIN, alice.org)
+    User.objects.filter(pk=boss.pk).update(**moved)
+    with pytest.raises((Forbidden, NotFound)):
+        act(boss, bob)
+    assert audited() == []
+
+
+def test_a_key_is_not_made_by_who_has_left(bob: User) -> None:
+    User.objects.filter(pk=bob.pk).update(org=None)
+    with pytest.raises((Forbidden, NotFound)):
+        api_keys.create(user=bob, name="late", scopes=["jobs:read"])
+    assert not ApiKey.objects.exists()

@@ -338,3 +338,32 @@ def test_many_are_few_statements(alice: User, django_assert_max_num_queries: Any
     pass_time(2)
     with django_assert_max_num_queries(20):
         assert replay.run("leader") == replay.MOST
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("moved_to", ["nowhere", "elsewhere"])
+def test_it_goes_on_without_who_asked_for_it(
+    alice: User, bob: User, charlie: User, die: Callable[..., list[Job]], moved_to: str
+) -> None:
+    dead = die(alice, 2)
+    asked = ask(alice, rate=100)
+    User.objects.filter(pk=alice.pk).update(org=charlie.org if moved_to == "elsewhere" else None, role="user")
+    pass_time(1)
+    assert replay.run("leader") == 2
+    asked.refresh_from_db()
+    assert (asked.status, asked.replayed) == ("done", 2)
+    made = Job.objects.filter(replay_of__in=dead)
+    assert {(job.org_id, job.user_id) for job in made} == {(bob.org_id, None)}
+    noted = JobEvent.objects.filter(job__in=dead, reason__startswith="replayed as")
+    assert set(noted.values_list("actor", flat=True)) == {"system"}
+
+
+@pytest.mark.django_db
+def test_a_platform_admin_asks_for_any_organisation(
+    alice: User, root_admin: User, die: Callable[..., list[Job]]
+) -> None:
+    die(alice, 1)
+    replays.start(org=alice.org, user=root_admin, wanted=ReplayFilter())
+    pass_time(1)
+    assert replay.run("leader") == 1
+    assert Job.objects.exclude(replay_of=None).get().user == root_admin
