@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from django.core import signing
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 
@@ -140,6 +140,17 @@ def look_at(token: str) -> Invitation:
     """What the link offers, for the page that asks whether to accept. Raises as `accept` does."""
     with walls.everything():
         return _usable(token)
+
+
+def behind(address: str) -> Invitation | None:
+    """What the link of an invitation offers, for the page that asks to log in first; None for every other address."""
+    path, _, query = address.partition("?")
+    if path != reverse("page-join"):
+        return None
+    try:
+        return look_at(QueryDict(query).get("token") or "")
+    except SmartQueueError:
+        return None
 
 
 def link(request: HttpRequest, token: str) -> str:

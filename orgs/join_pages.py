@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -41,7 +41,8 @@ class InvitePage(OrgPageMixin, View):
     def _page(self, form: InvitationForm, *, status: int = 200) -> HttpResponse:
         context = {
             "title": "Invite somebody by a link",
-            "text": "Send the link to the person. Whoever opens it first and has no organisation becomes a member.",
+            "text": "Send the link to the person. The first one who logs in or registers with it, has no organisation "
+            "and presses Join, becomes a member.",
             "form": form,
             "button": "Make the link",
             "back": reverse("page-organisation"),
@@ -70,7 +71,12 @@ class RevokeInvitationPage(AskingPage):
 
 
 class JoinPage(OrgPageMixin, View):
-    """What the link of an invitation opens: asks whether to accept. Visitors log in, or register, first."""
+    """What the link of an invitation opens: asks whether to accept. Visitors log in, or register, first; that a link is
+    dead they learn before."""
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        invitations.look_at(self.request.GET.get("token", ""))
+        return super().handle_no_permission()
 
     def get(self, request: HttpRequest) -> HttpResponse:
         token = request.GET.get("token", "")

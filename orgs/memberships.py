@@ -141,6 +141,14 @@ def end_access(member: User, *, by: User) -> None:
     invitations.revoke_all(of=member, by=by)
 
 
+def may_leave(user: User) -> bool:
+    """Whether the organisation would still have an active org admin, as it is now; `leave` looks again."""
+    if user.role != roles.ORG_ADMIN:
+        return True
+    others = User.objects.filter(org=user.org_id, role=roles.ORG_ADMIN, is_active=True).exclude(pk=user.pk)
+    return others.exists()
+
+
 def guard_last_admin(user: User) -> None:
     """For whoever is about to write to `user` by other ways, in a transaction: raises LastOrgAdmin if the row, as it
     is now, is the only active org admin of its organisation."""

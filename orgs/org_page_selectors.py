@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from orgs import actors, invitations, roles
+from orgs import actors, invitations, memberships, roles
 from orgs.models import Invitation, Organization, User
 from orgs.scoping import org_of
 
@@ -45,6 +45,7 @@ class Page:
     members_left_out: int
     invitations: list[ShownInvitation] | None
     may_manage: bool
+    may_leave: bool
     delete_at: datetime | None
 
 
@@ -60,6 +61,7 @@ def page(user: User) -> Page:
         members_left_out=left_out,
         invitations=_invitations(user) if user.may(roles.MEMBERS_MANAGE) else None,
         may_manage=user.may(roles.ORG_MANAGE),
+        may_leave=org.delete_at is None and memberships.may_leave(user),
         delete_at=org.delete_at,
     )
 

@@ -73,8 +73,9 @@ loads nothing from elsewhere. This page says what the schema does not.
   keys, and change nothing of their user's own account.
 - People log in with `POST /auth/login` and send `Authorization: Bearer ACCESS_TOKEN`, for `expires_in` seconds. Before
   they are over, `POST /auth/refresh` changes the `refresh_token` for new ones of both. A refresh token serves once:
-  where one comes a second time it was copied, and the whole login ends. `POST /auth/logout` ends it too, and so do a
-  new password and an account that is not active any more.
+  where one comes a second time it was copied, and the whole login ends (access tokens that it had been given live on
+  until they expire). `POST /auth/logout` ends it too, and so do a new password and an account that is not active any
+  more.
 - 401 is `invalid_token`, or `organization_suspended` and `organization_closing` where the organisation's state keeps
   its members out.
 - Errors have one shape, `{"error": {"code", "message", "fields"?}}`; `fields` maps dotted field names to sentences.

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views import View
 
-from orgs import roles, see_as
+from orgs import invitations, roles, see_as
 from orgs.exceptions import OrganizationClosed
 from orgs.limits import count_request
 from orgs.scoping import OrgPageMixin
@@ -22,6 +22,9 @@ class LoginPage(LoginView):
     """Django's own, with the API's limit: one count of attempts per client address for both doors."""
 
     redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, invited=invitations.behind(self.get_redirect_url()))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         count_request(request, group="auth.login", rate=settings.RATE_LOGIN)

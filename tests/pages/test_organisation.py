@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from orgs import invitations, life, roles
 from orgs.models import Invitation, Organization, User
@@ -195,3 +196,26 @@ def test_a_suspended_organisation(browse: Browse, bob: User, acme: Organization,
     answer = browse(None).post("/dashboard/login/", {"username": "bob", "password": PASSWORD})
     assert "is suspended" in answer.text
     assert browse(root_admin).get("/dashboard/").status_code == 200
+
+
+def test_the_only_org_admin_is_told_before_that_leaving_is_not_possible(
+    browse: Browse, alice: User, bob: User
+) -> None:
+    page = browse(alice).get("/dashboard/organisation/").text
+    assert "You are the only org admin" in page
+    assert "/dashboard/organisation/leave/" not in page
+    bob.role = roles.ORG_ADMIN
+    bob.save()
+    assert "/dashboard/organisation/leave/" in browse(alice).get("/dashboard/organisation/").text
+
+
+def test_who_follows_an_invitation_learns_what_it_is_before_logging_in(alice: User) -> None:
+    _, token = invitations.invite(actor=alice, role=roles.VIEWER, note="", expires_in_h=1)
+    visitor = Client()
+    join = visitor.get("/dashboard/join/", {"token": token})
+    page = visitor.get(join.headers["Location"]).text
+    assert "You are invited into <strong>Acme</strong> as viewer." in page
+    forged = visitor.get("/dashboard/join/", {"token": f"{token}x"})
+    assert forged.status_code == 400
+    assert "Acme" not in forged.text
+    assert "invited" not in visitor.get("/dashboard/login/?next=/dashboard/join/").text
