@@ -26,7 +26,7 @@ else:
     _APIView = object
 
 M = TypeVar("M", bound=models.Model)
-_HOMELESS_ADMIN = "You belong to no organisation: choose yours in the admin, under Users."
+_HOMELESS_ADMIN = "You belong to no organisation: choose yours in the admin, under Members."
 
 Rows = TypeVar("Rows", bound=models.QuerySet[Any])
 
