@@ -25,16 +25,22 @@ CANARY = ("pycrypto", "2.6.1")  # has published vulnerabilities, and is installe
 FINDING, NOT_AUDITED = 1, 3
 
 
+class ToolFailed(Exception):
+    """A tool ended without a report."""
+
+
 def main(tools: Path, python: Path) -> int:
     found = unexplained(_bandit(tools), _lines)
-    problems, audited = judge(_pip_audit(tools, _installed(python)))
+    why = "the package index knows no vulnerabilities, not even published ones"
+    try:
+        problems, audited = judge(_pip_audit(tools, _installed(python)))
+    except ToolFailed as error:
+        problems, audited, why = [], False, str(error)
     for line in (*found, *problems):
         _say(line)
     _say(f"bandit: {len(found)} findings without an explanation.")
     if not audited:
-        _say(
-            "THE DEPENDENCIES WERE NOT AUDITED: the package index knows no vulnerabilities, not even published ones."
-        )
+        _say(f"THE DEPENDENCIES WERE NOT AUDITED: {why}.")
     elif not problems:
         _say("pip-audit: no known vulnerabilities.")
     if found or problems:
@@ -93,7 +99,8 @@ def _report(command: list[Any]) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(ran.stdout)
     except ValueError:
-        sys.exit(f"{command[0].name} failed: {ran.stderr.strip()[-2000:] or 'it said nothing'}")
+        said = ran.stderr.strip().splitlines() or ["it said nothing"]
+        raise ToolFailed(f"{Path(command[0]).name} failed: {said[-1][:500]}") from None
     return report
 
 
@@ -106,4 +113,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(Path(argument).absolute() for argument in sys.argv[1:])))
+    try:
+        sys.exit(main(*(Path(argument).absolute() for argument in sys.argv[1:])))
+    except ToolFailed as error:
+        sys.exit(str(error))
