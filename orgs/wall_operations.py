@@ -62,8 +62,8 @@ def policy(
 
 def policy_through(table: str, column: str, parent: str) -> migrations.RunSQL:
     """Rows of `table` are reached with the organisation of the row of `parent` that `column` names."""
-    named = f"SELECT FROM {parent} parent WHERE parent.id = {column} AND {reached('parent.org_id')}"
-    rows = f"{_ALL} OR EXISTS ({named})"
+    mine = f"parent.id = {column} AND {reached('parent.org_id')}"
+    rows = f"{_ALL} OR EXISTS (SELECT FROM {parent} parent WHERE {mine})"  # nosec B608 - our own names
     return _policy(table, rows, "", rows)
 
 
